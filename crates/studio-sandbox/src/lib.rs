@@ -1,0 +1,24 @@
+//! The port to sandboxes: where an agent works.
+//!
+//! Reading order: [`SandboxProvider`] and [`Sandbox`] (the few verbs a vendor offers),
+//! [`Command`], [`Process`] (something running inside), [`Abilities`] (what a vendor can do),
+//! [`JournaledProcess`] (an agent that outlives the server, on top of the verbs),
+//! [`Relay`] (a way from inside to the studio without a network), [`contract`] (the tests that
+//! every provider passes).
+
+mod abilities;
+mod command;
+mod error;
+mod path;
+mod provider;
+
+pub use abilities::{Abilities, Enforced, Isolation};
+pub use command::{
+    Command, ExecOutput, Exit, Output, OutputChunk, Process, ProcessInput, ProcessOutput,
+};
+pub use error::SandboxError;
+pub use path::{BadSandboxPath, SandboxPath};
+pub use provider::{
+    DirEntry, Limits, NewFile, Progress, ProgressSink, Sandbox, SandboxProvider, SandboxRef,
+    SandboxSpec, SandboxState, Secret,
+};

@@ -1,0 +1,23 @@
+//! The port to durable streams: every fact of the studio is a record in one of them.
+//!
+//! Reading order: [`StreamPath`] (which stream), [`Offset`] (where in it), [`Batch`] and
+//! [`ProducerStamp`] (what is appended, and by whom), [`StreamStore`] (the port),
+//! [`SessionWriter`] (one owner of what a server writes to one stream),
+//! [`MemoryStreams`] (the store for tests), [`contract`] (the tests every store passes).
+
+mod follow;
+mod frame;
+mod offset;
+mod path;
+mod record;
+mod store;
+
+pub use follow::{Follow, FollowSource};
+pub use frame::Frame;
+pub use offset::{BadOffset, Offset};
+pub use path::{BadPath, StreamPath};
+pub use record::{
+    Appended, BadBatch, Batch, CreateOptions, Created, Head, Page, ProducerId, ProducerStamp,
+    RECORD_BYTES_MAX, Record,
+};
+pub use store::{StreamError, StreamStore};
