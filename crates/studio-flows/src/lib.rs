@@ -1,0 +1,14 @@
+//! What a user can do with the studio, one file each; the embedding API.
+//!
+//! Reading order: [`Studio`] (the application object: everything hangs on it, two of them in one
+//! process do not know of each other), [`Parts`] and [`Settings`] (what it is made of), the
+//! flows' inputs and outputs in [`words`], [`FlowError`] (why something was not possible).
+
+mod error;
+mod settings;
+mod studio;
+pub mod words;
+
+pub use error::FlowError;
+pub use settings::{AgentSettings, GateSettings, Mode, Settings};
+pub use studio::{Parts, Studio};

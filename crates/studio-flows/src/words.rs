@@ -1,0 +1,171 @@
+//! What goes into a flow and what comes out, in the studio's words (HTTP bodies become these).
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use studio_agent_codec::PermissionPolicy;
+use studio_events::{ResolvedBy, SessionInfo, Timestamp};
+use studio_ids::{GateId, MessageId, SessionId};
+use studio_sandbox::Secret;
+
+/// Credentials that a caller brings for one session; kept in memory and in its sandbox only.
+#[derive(Clone, Debug, Default)]
+pub struct Credentials {
+    /// The model provider's key.
+    pub api_key: Option<Secret>,
+    /// The agent's login; wins over the key.
+    pub oauth_token: Option<Secret>,
+    /// For repositories.
+    pub gh_token: Option<Secret>,
+}
+
+/// `POST /api/sessions`.
+#[derive(Clone, Debug)]
+pub struct NewSession {
+    /// What the person wants.
+    pub description: String,
+    /// No infrastructure question, no template: the description is the prompt.
+    pub freeform: bool,
+    /// The caller's credentials.
+    pub credentials: Credentials,
+    /// The model, if the caller chose one.
+    pub model: Option<String>,
+    /// What a person is asked about, if the caller chose.
+    pub permissions: Option<PermissionPolicy>,
+    /// US dollars after which the session stops.
+    pub budget_usd: Option<f64>,
+}
+
+/// Where the project's data lives; the answer to the infrastructure gate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Infra {
+    /// Database beside the sandbox.
+    Local,
+    /// A hosted database (a claimed one too).
+    Cloud {
+        /// Connection string.
+        database_url: Secret,
+        /// Sync service.
+        electric_url: String,
+        /// Its source.
+        source_id: String,
+        /// Its secret.
+        secret: Secret,
+        /// Set when the database was provisioned for the session.
+        claim_id: Option<String>,
+    },
+}
+
+/// The repository that the project shall get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepoChoice {
+    /// Owner.
+    pub account: String,
+    /// Name.
+    pub name: String,
+    /// `private` or `public`.
+    pub visibility: String,
+}
+
+/// A person's answer to a gate.
+#[derive(Clone, Debug)]
+pub enum GateAnswer {
+    /// To `infra_config`.
+    Infra {
+        /// Where data lives.
+        infra: Infra,
+        /// Which repository.
+        repo: Option<RepoChoice>,
+    },
+    /// To a question of the agent.
+    Question {
+        /// Which: the tool call's id.
+        gate: GateId,
+        /// Question → answer.
+        answers: BTreeMap<String, String>,
+    },
+    /// To an agent that wants to call a tool.
+    Permission {
+        /// Which: the tool call's id.
+        gate: GateId,
+        /// Whether it may.
+        allow: bool,
+        /// Same kind of call needs no asking any more.
+        always: bool,
+        /// Told to the agent on a refusal.
+        message: Option<String>,
+    },
+    /// Words for gates of the older protocol (`approval`, `clarification`, `continue`, …).
+    Legacy {
+        /// The gate's name.
+        gate: String,
+        /// The answer as the text that the agent gets.
+        text: String,
+    },
+}
+
+/// `POST …/respond`.
+#[derive(Clone, Debug)]
+pub struct Response {
+    /// The answer.
+    pub answer: GateAnswer,
+    /// The answer in a line, for the log.
+    pub summary: Option<String>,
+    /// Who answered, as they call themselves.
+    pub resolved_by: Option<ResolvedBy>,
+}
+
+/// What a hook is answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum HookReply {
+    /// `{"ok":true}`.
+    Ok,
+    /// The agent's question was answered; the hook's own output shape.
+    Output(Value),
+}
+
+/// A gate that waits.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PendingGate {
+    /// Which.
+    pub id: GateId,
+    /// Its kind on the wire: `infra_config`, `ask_user_question`, `permission`.
+    pub gate: &'static str,
+    /// Until when.
+    pub deadline: Option<Timestamp>,
+    /// The exact thing asked: the event that opened it.
+    pub asked: Value,
+}
+
+/// A message that waits for the agent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueuedMessage {
+    /// Which.
+    pub id: MessageId,
+    /// The words.
+    pub text: String,
+    /// `queued` (the agent reads it next) or `held` (waits for the next iterate).
+    pub state: &'static str,
+}
+
+/// Whether the studio can work, asked for real.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Health {
+    /// An append would be taken now.
+    pub streams: Result<(), String>,
+    /// A sandbox could be made now.
+    pub sandbox: Result<(), String>,
+    /// The provider's name.
+    pub runtime: &'static str,
+    /// Everything recorded before is back.
+    pub recovered: bool,
+}
+
+/// A page of sessions, newest first.
+#[derive(Clone, Debug)]
+pub struct SessionPage {
+    /// The sessions.
+    pub sessions: Vec<SessionInfo>,
+    /// Where to go on, if there is more.
+    pub next: Option<SessionId>,
+}
