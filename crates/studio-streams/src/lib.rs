@@ -11,13 +11,15 @@ mod offset;
 mod path;
 mod record;
 mod store;
+mod writer;
 
 pub use follow::{Follow, FollowSource};
 pub use frame::Frame;
 pub use offset::{BadOffset, Offset};
 pub use path::{BadPath, StreamPath};
 pub use record::{
-    Appended, BadBatch, Batch, CreateOptions, Created, Head, Page, ProducerId, ProducerStamp,
-    RECORD_BYTES_MAX, Record,
+    Appended, BadBatch, BadProducer, Batch, CreateOptions, Created, Head, Page, ProducerId,
+    ProducerStamp, RECORD_BYTES_MAX, Record,
 };
 pub use store::{StreamError, StreamStore};
+pub use writer::SessionWriter;
