@@ -9,6 +9,7 @@
 mod abilities;
 mod command;
 mod error;
+mod journal;
 mod path;
 mod provider;
 
@@ -17,6 +18,10 @@ pub use command::{
     Command, ExecOutput, Exit, Output, OutputChunk, Process, ProcessInput, ProcessOutput,
 };
 pub use error::SandboxError;
+pub use journal::{
+    JournalLine, JournalLines, JournalState, JournaledProcess, LINE_BYTES_MAX, RUN_MARKER, Signal,
+    WRITE_PATIENCE,
+};
 pub use path::{BadSandboxPath, SandboxPath};
 pub use provider::{
     DirEntry, Limits, NewFile, Progress, ProgressSink, Sandbox, SandboxProvider, SandboxRef,

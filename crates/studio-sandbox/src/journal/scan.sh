@@ -1,0 +1,59 @@
+# Finds everything that belongs to run $s_run, the agent itself included unless $1 is "children".
+# Into s_found. Three marks, because each can be lost: descent from the living agent, its session,
+# and the run's name in the environment, which survives a session and a parent of its own.
+scan() {
+    s_found='' s_table='' s_lives=''
+    who
+    if agent_lives; then s_lives=1; fi
+    # A stranger has the agent's number now, so nothing of its session is left.
+    if [ -z "$s_lives" ] && [ -n "$s_agent" ] && look "$s_agent"; then s_old=; else s_old=$s_agent; fi
+    for s_p in /proc/[0-9]*; do
+        s_p=${s_p#/proc/}
+        if look "$s_p"; then s_table="$s_table $s_p:$s_parent:$s_session"; fi
+    done
+    s_family=" "
+    if [ -n "$s_lives" ]; then s_family=" $s_agent "; fi
+    s_grew=1
+    while [ -n "$s_grew" ]; do
+        s_grew=
+        for s_row in $s_table; do
+            s_p=${s_row%%:*} s_row=${s_row#*:}
+            case $s_family in *" $s_p "*) continue ;; esac
+            case $s_family in *" ${s_row%%:*} "*) s_family="$s_family$s_p " s_grew=1 ;; esac
+        done
+    done
+    for s_row in $s_table; do
+        s_p=${s_row%%:*} s_in=${s_row##*:}
+        case $s_p in
+        $$ | "$s_wrapper") continue ;;
+        "$s_agent") if [ "$1" = children ] || [ -z "$s_lives" ]; then continue; fi ;;
+        esac
+        case $s_family in *" $s_p "*) s_found="$s_found $s_p" && continue ;; esac
+        if [ -n "$s_lives" ] && [ "$s_in" = "$s_agent" ]; then
+            s_found="$s_found $s_p"
+            continue
+        fi
+        if s_env=$(cat "/proc/$s_p/environ" 2>/dev/null) 2>/dev/null; then
+            case $s_env in *"STUDIO_RUN=$s_run"*) s_found="$s_found $s_p" ;; esac
+        elif [ -n "$s_old" ] && [ "$s_in" = "$s_old" ]; then
+            s_found="$s_found $s_p"
+        fi
+    done
+}
+
+# Kills what scan finds until it finds nothing, at most $2 hundredths of a second long.
+kill_found() {
+    now
+    s_end=$((s_now + $2))
+    while :; do
+        scan "$1"
+        if [ -z "$s_found" ]; then return 0; fi
+        now
+        if [ "$s_now" -ge "$s_end" ]; then
+            echo "these processes do not end:$s_found" >&2
+            return 1
+        fi
+        kill -KILL $s_found 2>/dev/null
+        moment
+    done
+}

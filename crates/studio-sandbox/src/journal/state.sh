@@ -1,0 +1,4 @@
+# $1 directory.
+s_dir=$1
+state
+echo "$s_state"
