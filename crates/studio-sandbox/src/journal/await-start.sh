@@ -18,7 +18,7 @@ while :; do
         if [ -n "$s_over" ]; then exit 0; fi
         who
         # As long as the arguments are those of the shell, exec has not happened.
-        if agent_lives && s_line=$(cat "/proc/$s_agent/cmdline" 2>/dev/null) 2>/dev/null; then
+        if agent_lives && { s_line=$(cat "/proc/$s_agent/cmdline"); } 2>/dev/null; then
             case $s_line in '' | *'studio-run: not the agent yet'*) ;; *) exit 0 ;; esac
         fi
     fi

@@ -33,7 +33,8 @@ scan() {
             s_found="$s_found $s_p"
             continue
         fi
-        if s_env=$(cat "/proc/$s_p/environ" 2>/dev/null) 2>/dev/null; then
+        # In braces for bash, which warns of the NUL bytes.
+        if { s_env=$(cat "/proc/$s_p/environ"); } 2>/dev/null; then
             case $s_env in *"STUDIO_RUN=$s_run"*) s_found="$s_found $s_p" ;; esac
         elif [ -n "$s_old" ] && [ "$s_in" = "$s_old" ]; then
             s_found="$s_found $s_p"

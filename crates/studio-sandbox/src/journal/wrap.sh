@@ -47,7 +47,7 @@ exec 3<>"$s_dir/in" 4<>"$s_dir/bell"
 (
     # Write end only: a blocked write that holds the read end too would wait for ever.
     exec 5>"$s_dir/in" 3<&-
-    while read -r s_id <&4; do
+    while read -r s_id <&4 && [ "$s_id" != . ]; do
         if [ -e "$s_dir/done/$s_id" ]; then
             rm -f "$s_dir/spool/$s_id"
             continue
@@ -82,5 +82,14 @@ setsid sh -c '
 ' sh "$s_dir" "$s_run" "$s_umask" "$s_look" "$@" \
     <"$s_dir/in" >>"$s_dir/out" 2>>"$s_dir/err" 3<&- 4<&-
 s_code=$?
+# An input that the agent took just before its end counts as fed, so the feeder writes it down
+# first. One that nobody took breaks with the last read end; a child of the agent may hold that.
+exec 3<&-
+echo . >&4
+s_tries=0
+while look "$s_feeder" && [ "$s_tries" -lt 40 ]; do
+    s_tries=$((s_tries + 1))
+    moment 0.005
+done
 kill "$s_feeder" 2>/dev/null
 finish "$s_code"
