@@ -1,0 +1,134 @@
+//! What the studio answers.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use studio_events::{SessionInfo, Timestamp};
+use studio_ids::{GateId, MessageId, SessionId};
+
+/// `{"ok":true}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Done {
+    /// Always true.
+    pub ok: bool,
+}
+
+impl Done {
+    /// It is done.
+    pub const OK: Self = Self { ok: true };
+}
+
+/// `GET /api/health`. Fields beside `healthy`, `checks.streams` and `checks.sandbox` are added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthAnswer {
+    /// Whether the studio can do its work; the status is 503 if not.
+    pub healthy: bool,
+    /// What was looked at.
+    pub checks: HealthChecks,
+    /// The server's version.
+    pub version: String,
+}
+
+/// The parts of [`HealthAnswer`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HealthChecks {
+    /// `ok` or `error`: whether an append would be taken now.
+    pub streams: String,
+    /// The sandbox runtime's name.
+    pub sandbox: String,
+    /// `ok` or `error`: whether a sandbox could be made now.
+    pub sandbox_state: String,
+    /// Why it could not, and what to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sandbox_error: Option<String>,
+    /// What keeps an agent in, and what does not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub isolation: Option<String>,
+    /// `ok` or `pending`: whether everything that an earlier server left is taken up again.
+    pub recovery: String,
+}
+
+/// `GET /api/config`.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ConfigAnswer {
+    /// Whether this is the development mode.
+    pub dev_mode: bool,
+    /// US dollars that a session may spend; only in production.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_session_cost_usd: Option<f64>,
+}
+
+/// `POST /api/sessions`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SessionCreated {
+    /// Its id.
+    pub session_id: SessionId,
+    /// The session.
+    pub session: SessionInfo,
+    /// What opens its routes.
+    pub session_token: String,
+}
+
+/// `POST /api/sessions/local`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalSessionCreated {
+    /// Its id.
+    pub session_id: SessionId,
+    /// What opens its routes.
+    pub session_token: String,
+    /// What opens `hook-event`, and nothing else.
+    pub hook_token: String,
+}
+
+/// `GET /api/sessions` (added).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SessionList {
+    /// Newest first.
+    pub sessions: Vec<SessionInfo>,
+    /// `?after=` of the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<SessionId>,
+}
+
+/// `GET /api/sessions/{id}/gates` (added).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GateList {
+    /// Oldest first.
+    pub gates: Vec<OpenGate>,
+}
+
+/// A gate that waits for a person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OpenGate {
+    /// What to answer it with: `toolUseId`, or the gate's own name.
+    pub id: GateId,
+    /// Its kind: `infra_config`, `ask_user_question`, `permission`.
+    pub gate: String,
+    /// Until when an answer is taken.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Timestamp>,
+    /// The event that opened it.
+    pub asked: Value,
+}
+
+/// `GET /api/sessions/{id}/queue` (added).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct QueueList {
+    /// In the order in which the agent gets them.
+    pub messages: Vec<WaitingMessage>,
+}
+
+/// A message that waits for the agent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitingMessage {
+    /// Its id.
+    pub id: MessageId,
+    /// The words.
+    pub text: String,
+    /// `queued` (read next) or `held` (waits for the next iterate).
+    pub state: String,
+}

@@ -1,0 +1,24 @@
+//! HTTP bodies, their limits, error codes and the problem body; no server code.
+//!
+//! Reading order: [`limits`] (how much of what), [`Body`] (how a body is read: all failures, not
+//! only the first), [`CreateSession`], [`CreateLocalSession`], [`Iterate`] and [`Respond`] (the
+//! bodies), the answers in [`answers`], [`ErrorCode`] and [`ProblemBody`] (how a failure is told).
+
+pub mod answers;
+mod body;
+mod code;
+mod decode;
+mod infra;
+pub mod limits;
+mod private_text;
+mod problem;
+mod respond;
+mod sessions;
+
+pub use body::{Body, BodyError};
+pub use code::ErrorCode;
+pub use infra::{InfraChoice, InfraConfig, RepoConfig};
+pub use private_text::PrivateText;
+pub use problem::ProblemBody;
+pub use respond::{OutboundAction, Respond, RespondAnswer};
+pub use sessions::{CreateLocalSession, CreateSession, Iterate, Permissions};

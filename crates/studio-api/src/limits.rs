@@ -1,0 +1,27 @@
+//! How much of what a client may send. Source: spec 01 section 1.
+//!
+//! Lengths are counted in UTF-16 units, the way JavaScript counts and thus the way clients of
+//! the reference system check before they send.
+
+/// Longest text: `description`, `request`, answers, messages. UTF-16 units.
+pub const TEXT_UNITS_MAX: usize = 10_000;
+/// Longest short field: `name`, `baseDir`, `sourceId`, gate names. UTF-16 units.
+pub const SHORT_UNITS_MAX: usize = 500;
+/// Longest key: `apiKey`, `databaseUrl`, `secret`. UTF-16 units.
+pub const KEY_UNITS_MAX: usize = 1_000;
+/// Most answers that one `respond` may carry; a question gate has four questions at most today.
+pub const ANSWERS_MAX: usize = 100;
+/// Largest body of most routes, in bytes: several texts of [`TEXT_UNITS_MAX`], each unit written
+/// as `\uXXXX`.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// Largest body of a hook event, in bytes: a hook carries whole tool results.
+pub const HOOK_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Most sessions on one page of the list.
+pub const SESSIONS_PAGE_MAX: usize = 500;
+/// Sessions on one page of the list when the client does not say.
+pub const SESSIONS_PAGE_DEFAULT: usize = 100;
+
+/// How many UTF-16 units `text` has.
+pub fn units(text: &str) -> usize {
+    text.encode_utf16().count()
+}
