@@ -1,0 +1,21 @@
+//! A whole studio for tests: real parts, and the means to break them.
+//!
+//! Reading order: [`needs`] (what a test asks of the machine, and the message when it is missing),
+//! [`ModelServer`] (the scripted model that real agents talk to), [`StudioServer`] (the server
+//! program: started, killed, restarted), [`SseReader`] (a reader of server-sent events that can be
+//! cut and resumed), [`wait_for`] (bounded polling where no event exists).
+//!
+//! Only for tests, examples and benchmarks: helpers panic with a message that says what to do.
+
+mod model_server;
+pub mod needs;
+mod processes;
+mod server;
+mod sse;
+mod wait;
+
+pub use model_server::ModelServer;
+pub use processes::processes_under;
+pub use server::{ServerBuilder, StudioServer};
+pub use sse::{SseError, SseEvent, SseItem, SseParser, SseReader};
+pub use wait::wait_for;

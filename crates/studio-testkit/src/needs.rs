@@ -1,0 +1,160 @@
+//! What tests need of the machine. A missing need is a failure that says how to get it, never a
+//! test that is skipped. `cargo xtask setup` installs every one of them.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+/// The versions pinned for the sandbox images.
+const PINS: &str = include_str!("../../../sandbox-image/agents.env");
+
+/// The image of [`test_image`]: busybox, bash and git, ten megabytes.
+const TEST_IMAGE: &str = "sandbox-test:latest";
+
+/// The root of this workspace.
+#[must_use]
+pub fn workspace_root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.ancestors().nth(2).map_or_else(|| here.to_owned(), Path::to_owned)
+}
+
+/// The folder of recordings of real agents, `fixtures/`.
+#[must_use]
+pub fn fixtures() -> PathBuf {
+    workspace_root().join("fixtures")
+}
+
+/// The value of `key` in `sandbox-image/agents.env`.
+///
+/// # Panics
+/// When the file has no such line.
+#[must_use]
+pub fn pinned(key: &str) -> &'static str {
+    PINS.lines()
+        .filter_map(|line| line.split_once('='))
+        .find_map(|(name, value)| (name == key).then_some(value))
+        .unwrap_or_else(|| panic!("sandbox-image/agents.env has no line {key}=…"))
+}
+
+/// Where `cargo xtask setup` keeps what it downloads: `$XDG_CACHE_HOME/agent-studio`, else
+/// `~/.cache/agent-studio`.
+///
+/// # Panics
+/// When neither variable is set.
+#[must_use]
+pub fn cache_dir() -> PathBuf {
+    let base = std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    base.or_else(|| std::env::var_os("HOME").map(|home| PathBuf::from(home).join(".cache")))
+        .unwrap_or_else(|| panic!("neither XDG_CACHE_HOME nor HOME is set"))
+        .join("agent-studio")
+}
+
+/// The Claude Code program of the pinned version, for sandboxes on this machine itself.
+///
+/// # Panics
+/// When it is not installed.
+#[must_use]
+pub fn claude_cli() -> PathBuf {
+    let version = pinned("CLAUDE_VERSION");
+    let program = cache_dir().join(format!("agents/claude-{version}/claude"));
+    assert!(
+        program.is_file(),
+        "this test needs the Claude Code program {version} at {}: run `cargo xtask setup`",
+        program.display()
+    );
+    program
+}
+
+/// The socket of a Docker engine that answers: `DOCKER_HOST` where it names a unix socket, else
+/// `/var/run/docker.sock`.
+///
+/// # Panics
+/// When no engine answers there.
+#[must_use]
+pub fn docker_socket() -> PathBuf {
+    let socket = socket_path();
+    match engine_get(&socket, "/_ping") {
+        Ok((200, _)) => socket,
+        Ok((status, body)) => panic!(
+            "this test needs a Docker engine, but {} answered {status} {body}",
+            socket.display()
+        ),
+        Err(error) => panic!(
+            "this test needs a Docker engine, and none answers at {} ({error}): run `cargo xtask setup`",
+            socket.display()
+        ),
+    }
+}
+
+/// The agent image of this checkout's recipe: the real agent, no model.
+///
+/// # Panics
+/// When no engine answers or the image is not there.
+#[must_use]
+pub fn agent_image() -> String {
+    let tag = script_line("sandbox-image/tag.sh", &[]);
+    image(format!("agent-studio-agent:{tag}"))
+}
+
+/// The agent image with the scripted model inside: in each of its containers the model server
+/// listens at `http://127.0.0.1:8555`, so no sandbox needs a network. Script `S` of
+/// `tools/model-server/scripts` is `ANTHROPIC_BASE_URL=http://127.0.0.1:8555/s/S`.
+///
+/// # Panics
+/// When no engine answers or the image is not there.
+#[must_use]
+pub fn scripted_image() -> String {
+    image(script_line("sandbox-image/build-scripted-image.sh", &["--print-tag"]))
+}
+
+/// A small image (busybox, bash, git) for tests of sandboxes without an agent.
+///
+/// # Panics
+/// When no engine answers or the image is not there.
+#[must_use]
+pub fn test_image() -> String {
+    image(TEST_IMAGE.to_owned())
+}
+
+fn image(name: String) -> String {
+    let socket = docker_socket();
+    match engine_get(&socket, &format!("/images/{name}/json")) {
+        Ok((200, _)) => name,
+        Ok(_) => panic!("this test needs the image {name}: run `cargo xtask setup`"),
+        Err(error) => panic!("asking the Docker engine for the image {name}: {error}"),
+    }
+}
+
+fn script_line(script: &str, args: &[&str]) -> String {
+    let path = workspace_root().join(script);
+    let output = Command::new("bash").arg(&path).args(args).output();
+    match output {
+        Ok(done) if done.status.success() => {
+            String::from_utf8_lossy(&done.stdout).trim().to_owned()
+        }
+        Ok(done) => panic!("{script} failed: {}", String::from_utf8_lossy(&done.stderr)),
+        Err(error) => panic!("{script} could not be started with bash: {error}"),
+    }
+}
+
+fn socket_path() -> PathBuf {
+    std::env::var("DOCKER_HOST")
+        .ok()
+        .and_then(|host| host.strip_prefix("unix://").map(PathBuf::from))
+        .unwrap_or_else(|| PathBuf::from("/var/run/docker.sock"))
+}
+
+/// One GET over the engine's socket. HTTP/1.0, so that the answer ends with the connection.
+fn engine_get(socket: &Path, path: &str) -> std::io::Result<(u16, String)> {
+    let mut stream = UnixStream::connect(socket)?;
+    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+    write!(stream, "GET {path} HTTP/1.0\r\nHost: engine\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    let text = String::from_utf8_lossy(&answer);
+    let status = text.split(' ').nth(1).and_then(|code| code.parse().ok());
+    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
+    status.map(|code| (code, body)).ok_or_else(|| std::io::Error::other("not an HTTP answer"))
+}
