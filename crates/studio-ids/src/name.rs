@@ -104,6 +104,13 @@ name! {
     ToolUseId, AGENT_ID_BYTES_MAX, |_, c: char| c.is_ascii_graphic()
 }
 
+impl GateId {
+    /// A session's one infrastructure gate, named like its kind.
+    pub fn infra_config() -> Self {
+        Self("infra_config".to_owned())
+    }
+}
+
 impl From<ToolUseId> for GateId {
     fn from(id: ToolUseId) -> Self {
         Self(id.0)
