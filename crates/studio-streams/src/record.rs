@@ -8,6 +8,10 @@ use crate::Offset;
 /// is larger is cut by who writes it.
 pub const RECORD_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// Where a page ends: one more record would bring it over this many bytes. A single record may be
+/// larger.
+pub const PAGE_BYTES_SOFT_MAX: usize = 1024 * 1024;
+
 /// Most records in one batch.
 const BATCH_RECORDS_MAX: usize = 10_000;
 
@@ -17,6 +21,9 @@ pub enum BadBatch {
     /// Nothing to append.
     #[error("a batch must hold at least one record")]
     Empty,
+    /// A record without bytes: not a JSON value, and it would share its offset with another.
+    #[error("a record must not be empty")]
+    EmptyRecord,
     /// More records than one append may carry.
     #[error("a batch must hold at most {BATCH_RECORDS_MAX} records")]
     TooMany,
@@ -40,6 +47,9 @@ impl Batch {
         }
         if BATCH_RECORDS_MAX < records.len() {
             return Err(BadBatch::TooMany);
+        }
+        if records.iter().any(Bytes::is_empty) {
+            return Err(BadBatch::EmptyRecord);
         }
         match records.iter().map(Bytes::len).find(|&bytes| RECORD_BYTES_MAX < bytes) {
             Some(bytes) => Err(BadBatch::TooLarge { bytes }),

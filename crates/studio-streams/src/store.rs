@@ -71,6 +71,19 @@ pub enum StreamError {
     },
 }
 
+impl StreamError {
+    /// A stamp whose epoch is over.
+    pub fn fenced(path: &StreamPath, stamp: &ProducerStamp, current: u64) -> Self {
+        Self::Fenced { path: path.clone(), producer: stamp.id.as_str().to_owned(), current }
+    }
+
+    /// A stamp that leaves a gap.
+    pub fn gap(path: &StreamPath, stamp: &ProducerStamp, expected: u64) -> Self {
+        let producer = stamp.id.as_str().to_owned();
+        Self::Gap { path: path.clone(), producer, expected, got: stamp.seq }
+    }
+}
+
 /// Durable streams of records. Kept as `Arc<dyn StreamStore>`; every implementation passes
 /// [`crate::contract`].
 #[async_trait]

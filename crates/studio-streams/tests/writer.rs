@@ -1,0 +1,137 @@
+//! The session writer over a store that loses answers.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use studio_streams::{
+    Appended, Batch, CreateOptions, Created, Follow, Head, MemoryStreams, Offset, Page,
+    ProducerStamp, SessionWriter, StreamError, StreamPath, StreamStore,
+};
+
+/// Does every append, and then says of the next `losses` ones that they failed; before that, it
+/// refuses the next `refusals` ones.
+#[derive(Default)]
+struct Unreliable {
+    store: MemoryStreams,
+    losses: AtomicUsize,
+    refusals: AtomicUsize,
+}
+
+fn count_down(counter: &AtomicUsize) -> bool {
+    counter.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok()
+}
+
+#[async_trait]
+impl StreamStore for Unreliable {
+    async fn append(
+        &self,
+        path: &StreamPath,
+        batch: Batch,
+        by: Option<ProducerStamp>,
+    ) -> Result<Appended, StreamError> {
+        if count_down(&self.refusals) {
+            return Err(StreamError::Busy);
+        }
+        let appended = self.store.append(path, batch, by).await?;
+        if count_down(&self.losses) {
+            let source = "the answer was lost".into();
+            return Err(StreamError::Failed { path: path.clone(), tried: "appended to", source });
+        }
+        Ok(appended)
+    }
+
+    async fn create(&self, path: &StreamPath, o: CreateOptions) -> Result<Created, StreamError> {
+        self.store.create(path, o).await
+    }
+    async fn read(&self, path: &StreamPath, from: Offset, max: usize) -> Result<Page, StreamError> {
+        self.store.read(path, from, max).await
+    }
+    async fn read_back(
+        &self,
+        path: &StreamPath,
+        b: Offset,
+        max: usize,
+    ) -> Result<Page, StreamError> {
+        self.store.read_back(path, b, max).await
+    }
+    async fn follow(&self, path: &StreamPath, from: Offset) -> Result<Follow, StreamError> {
+        self.store.follow(path, from).await
+    }
+    async fn head(&self, path: &StreamPath) -> Result<Head, StreamError> {
+        self.store.head(path).await
+    }
+    async fn close(&self, path: &StreamPath) -> Result<(), StreamError> {
+        self.store.close(path).await
+    }
+    async fn delete(&self, path: &StreamPath) -> Result<(), StreamError> {
+        self.store.delete(path).await
+    }
+    async fn list(
+        &self,
+        prefix: &str,
+        after: Option<&StreamPath>,
+        max: usize,
+    ) -> Result<Vec<StreamPath>, StreamError> {
+        self.store.list(prefix, after, max).await
+    }
+    async fn ready(&self) -> Result<(), StreamError> {
+        self.store.ready().await
+    }
+}
+
+fn batch(record: &str) -> Batch {
+    Batch::new(vec![Bytes::copy_from_slice(record.as_bytes())]).unwrap()
+}
+
+async fn writer() -> (Arc<Unreliable>, SessionWriter) {
+    let store = Arc::new(Unreliable::default());
+    let path: StreamPath = "session/a".parse().unwrap();
+    store.create(&path, CreateOptions::default()).await.unwrap();
+    let producer = "session:a".parse().unwrap();
+    let first = Bytes::from_static(b"0");
+    let writer = SessionWriter::take_over(store.clone(), path, producer, 1, first).await.unwrap();
+    (store, writer)
+}
+
+async fn all(writer: &SessionWriter) -> Vec<String> {
+    let page = writer.store().read(writer.path(), Offset::Start, 1_000).await.unwrap();
+    let text = |data: &Bytes| String::from_utf8(data.to_vec()).unwrap();
+    page.records.iter().map(|record| text(&record.data)).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_append_whose_answer_was_lost_is_written_once() {
+    let (store, mut writer) = writer().await;
+    store.losses.store(3, SeqCst);
+    assert!(matches!(writer.append(batch("1")).await, Ok(Appended::Duplicate { .. })));
+    assert!(matches!(writer.append(batch("2")).await, Ok(Appended::Written { .. })));
+    assert_eq!(all(&writer).await, ["0", "1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_got_no_answer_at_all_is_settled_before_the_next() {
+    let (store, mut writer) = writer().await;
+    store.losses.store(1, SeqCst);
+    // The answer is lost, and the second attempt finds the store busy.
+    let busy = async { store.refusals.store(1, SeqCst) };
+    let (lost, ()) = tokio::join!(writer.append(batch("1")), busy);
+    assert!(matches!(lost, Err(StreamError::Failed { .. })), "{lost:?}");
+    assert!(matches!(writer.settle().await, Ok(Some(Appended::Duplicate { .. }))));
+    assert!(matches!(writer.settle().await, Ok(None)));
+    writer.append(batch("2")).await.unwrap();
+    assert_eq!(all(&writer).await, ["0", "1", "2"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_append_may_be_tried_again() {
+    let (store, mut writer) = writer().await;
+    store.refusals.store(1, SeqCst);
+    assert!(matches!(writer.append(batch("1")).await, Err(StreamError::Busy)));
+    assert!(matches!(writer.append(batch("1")).await, Ok(Appended::Written { .. })));
+    assert_eq!(all(&writer).await, ["0", "1"]);
+}
