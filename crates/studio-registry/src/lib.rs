@@ -1,0 +1,20 @@
+//! The list of sessions as one fold over the registry's stream, with snapshots.
+//!
+//! Reading order: [`Registry`] (what others hold), [`SessionRecord`] (one session), `table`
+//! (the fold: the only place where it changes), `decode` (what counts as an entry), `load` (the
+//! start: snapshot, tail, lease), `owner` (the one task that writes, with group commit),
+//! `snapshot` (how a start stays short), [`RegistryError`].
+
+mod decode;
+mod error;
+mod load;
+mod owner;
+mod record;
+mod registry;
+mod snapshot;
+mod staged;
+mod table;
+
+pub use error::RegistryError;
+pub use record::SessionRecord;
+pub use registry::{Page, REQUESTS_WAITING_MAX, Registry, TOUCH_WRITE_EVERY};
