@@ -1,0 +1,89 @@
+use axum::{
+    body::Body,
+    extract::{FromRequest, Request},
+    http::{HeaderMap, header::CONTENT_TYPE},
+};
+use bytes::Bytes;
+use studio_api::{
+    ErrorCode,
+    limits::{BODY_BYTES_MAX, HOOK_BODY_BYTES_MAX},
+};
+
+use crate::{HttpState, Problem};
+
+/// A checked body. Declared as JSON (`D30-4`), within the byte limit while it is read
+/// (`D30-101`), in time.
+pub(crate) struct Checked<T>(pub(crate) T);
+
+impl<T: studio_api::Body> FromRequest<HttpState> for Checked<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        must_be_json(&parts.headers)?;
+        let bytes = read(body, BODY_BYTES_MAX, state).await?;
+        Ok(Self(T::from_bytes(&bytes)?))
+    }
+}
+
+/// A body that may be absent or malformed, which both count as `{}` (spec 01, route 5).
+pub(crate) struct Optional<T>(pub(crate) T);
+
+impl<T: studio_api::Body> FromRequest<HttpState> for Optional<T> {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        let bytes = read(body, BODY_BYTES_MAX, state).await?;
+        if !bytes.is_empty() {
+            must_be_json(&parts.headers)?;
+        }
+        match serde_json::from_slice(&bytes) {
+            Ok(value) => Ok(Self(T::decode(&value)?)),
+            Err(_malformed) => Ok(Self(T::from_bytes(b"{}")?)),
+        }
+    }
+}
+
+/// A hook's body: as [`Checked`], and larger.
+pub(crate) struct HookBody(pub(crate) serde_json::Value);
+
+impl FromRequest<HttpState> for HookBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        must_be_json(&parts.headers)?;
+        let bytes = read(body, HOOK_BODY_BYTES_MAX, state).await?;
+        Ok(Self(studio_api::Body::from_bytes(&bytes)?))
+    }
+}
+
+fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
+    let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    let media_type = declared.split(';').next().unwrap_or("").trim();
+    if media_type.eq_ignore_ascii_case("application/json") {
+        Ok(())
+    } else {
+        Err(Problem::of(ErrorCode::UnsupportedMediaType))
+    }
+}
+
+async fn read(body: Body, bytes_max: usize, state: &HttpState) -> Result<Bytes, Problem> {
+    let reading = axum::body::to_bytes(body, bytes_max);
+    match tokio::time::timeout(state.settings().body_patience, reading).await {
+        Ok(Ok(bytes)) => Ok(bytes),
+        Ok(Err(error)) if is_too_large(&error) => Err(Problem::of(ErrorCode::BodyTooLarge)),
+        // The connection broke or the framing is wrong: nobody may be there to hear it.
+        Ok(Err(_broken)) => Err(Problem::told(ErrorCode::BadRequest, "The body broke off")),
+        Err(_elapsed) => Err(Problem::of(ErrorCode::RequestTimeout)),
+    }
+}
+
+fn is_too_large(error: &axum::Error) -> bool {
+    let mut causes =
+        std::iter::successors(Some(error as &(dyn std::error::Error + 'static)), |error| {
+            error.source()
+        });
+    causes.any(|error| error.is::<http_body_util::LengthLimitError>())
+}

@@ -1,0 +1,29 @@
+//! The studio over HTTP: extractors, ten-line handlers, one error table, server-sent events.
+//!
+//! Reading order: [`routes`] (every route and who may use it), [`HttpState`] and [`HttpSettings`]
+//! (what the routes need), `permit` (permission as a value), `sessions` and `system` (the
+//! handlers), `events` (the log as server-sent events), `problem` (what a failure becomes),
+//! `guard` (which pages may talk to us), [`serve`] (connections, deadlines, stopping).
+
+mod address;
+mod body;
+mod events;
+mod frame;
+mod guard;
+mod io;
+mod limit;
+mod log;
+mod permit;
+mod problem;
+mod routes;
+mod serve;
+mod sessions;
+mod state;
+mod system;
+
+pub(crate) use problem::Problem;
+
+pub use address::{BadNetwork, Network, PeerAddress};
+pub use routes::{Policy, Route, router, routes};
+pub use serve::{ServeOptions, serve};
+pub use state::{Creation, HttpSettings, HttpState};

@@ -1,0 +1,122 @@
+use std::{error::Error, sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    http::{
+        HeaderValue, StatusCode,
+        header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE},
+    },
+    response::{IntoResponse, Response},
+};
+use studio_api::{BodyError, ErrorCode, ProblemBody};
+use studio_flows::FlowError;
+use studio_sandbox::SandboxError;
+use studio_streams::StreamError;
+
+/// A failure on its way to a client: a code, a sentence, and for the log the cause.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    code: ErrorCode,
+    told: String,
+    details: Vec<String>,
+    wait: Option<Duration>,
+    cause: Option<Cause>,
+}
+
+/// What the log is told of a failure; travels in the response's extensions.
+#[derive(Clone, Debug)]
+pub(crate) struct Cause(pub(crate) Arc<dyn Error + Send + Sync>);
+
+impl Problem {
+    /// In the code's own words.
+    pub(crate) fn of(code: ErrorCode) -> Self {
+        Self::told(code, code.title())
+    }
+
+    pub(crate) fn told(code: ErrorCode, told: impl Into<String>) -> Self {
+        Self { code, told: told.into(), details: Vec::new(), wait: None, cause: None }
+    }
+
+    /// `kind`: `session`, `hook`, …
+    pub(crate) fn unauthenticated(kind: &str) -> Self {
+        Self::told(ErrorCode::Unauthenticated, format!("Invalid or missing {kind} token"))
+    }
+
+    pub(crate) fn rate_limited(wait: Duration) -> Self {
+        Self { wait: Some(wait), ..Self::of(ErrorCode::RateLimited) }
+    }
+}
+
+impl From<BodyError> for Problem {
+    fn from(error: BodyError) -> Self {
+        let details = error.details().to_vec();
+        Self { details, ..Self::told(error.code(), error.to_string()) }
+    }
+}
+
+/// The one table: what each failure of a flow means to a client.
+impl From<FlowError> for Problem {
+    fn from(error: FlowError) -> Self {
+        let (code, told) = match &error {
+            FlowError::NoSession(_) => (ErrorCode::SessionNotFound, None),
+            FlowError::FreeformNotAvailable => (ErrorCode::FreeformNotAvailable, None),
+            FlowError::CreateStream { .. } => {
+                (ErrorCode::StreamsUnavailable, Some("Failed to create event stream".to_owned()))
+            }
+            FlowError::Write { source, .. } => match source.as_ref() {
+                StreamError::NotFound { .. } => (ErrorCode::SessionNotFound, None),
+                _ => (ErrorCode::StreamsUnavailable, Some("Failed to write event".to_owned())),
+            },
+            FlowError::Registry { .. } => (ErrorCode::StreamsUnavailable, None),
+            FlowError::Read { source, .. } => match source.as_ref() {
+                StreamError::BadOffset { .. } => (ErrorCode::BadOffset, None),
+                StreamError::NotFound { .. } => (ErrorCode::SessionNotFound, None),
+                _ => (ErrorCode::StreamsUnavailable, None),
+            },
+            FlowError::NoSandbox(_) => (ErrorCode::SandboxNotRunning, None),
+            FlowError::Sandbox { source, .. } => match source.as_ref() {
+                // These two were written for whoever can do something about it.
+                SandboxError::NotSetUp { .. } | SandboxError::Unavailable { .. } => {
+                    (ErrorCode::SandboxFailed, Some(source.to_string()))
+                }
+                _ => (ErrorCode::SandboxFailed, None),
+            },
+            FlowError::Undelivered { reason, .. } => {
+                let told = format!("The agent could not be reached: {reason}");
+                (ErrorCode::AgentUnreachable, Some(told))
+            }
+            FlowError::QueueFull(_) => (ErrorCode::QueueFull, None),
+            FlowError::GateUnknown => (ErrorCode::GateNotPending, None),
+            FlowError::GateConflict(_) => (ErrorCode::GateConflict, Some(error.to_string())),
+            FlowError::GateClosed { .. } => (ErrorCode::GateClosed, Some(error.to_string())),
+            FlowError::Cancelled(_) => (ErrorCode::SessionEnded, None),
+            FlowError::OverBudget { .. } => (ErrorCode::BudgetExceeded, Some(error.to_string())),
+            FlowError::Stopping => (ErrorCode::Stopping, None),
+            _ => (ErrorCode::Internal, None),
+        };
+        let told = told.unwrap_or_else(|| code.title().to_owned());
+        Self { cause: Some(Cause(Arc::new(error))), ..Self::told(code, told) }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Self { code, told, details, wait, cause } = self;
+        let status =
+            StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        let mut response = (status, Json(ProblemBody::new(code, told, details))).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(ProblemBody::CONTENT_TYPE));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        let asked = wait.map(|wait| wait.as_secs().max(1));
+        if let Some(seconds) = asked.or(code.retry_after_seconds().map(u64::from)) {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if let Some(cause) = cause {
+            response.extensions_mut().insert(cause);
+        }
+        response
+    }
+}

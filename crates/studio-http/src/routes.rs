@@ -1,0 +1,80 @@
+use axum::{
+    Router,
+    http::Method,
+    middleware::{from_fn, from_fn_with_state},
+    routing::{MethodRouter, delete, get, post},
+};
+
+use crate::{HttpState, events, guard, log, sessions, system};
+
+/// Who may use a route. The handlers' extractors enforce it; a test holds each to its word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Policy {
+    /// Whoever reaches the port.
+    Open,
+    /// As [`crate::Creation`] says, and so often an hour per address in production.
+    Create,
+    /// Who runs the studio.
+    Operator,
+    /// A person with the session's token.
+    Session,
+    /// As [`Policy::Session`]; the token may stand in the query.
+    Watch,
+    /// The session's agent.
+    Hook,
+}
+
+/// A route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Route {
+    /// `GET`, `POST`, `DELETE`.
+    pub method: Method,
+    /// The path; `{id}` stands for a session's id.
+    pub path: &'static str,
+    /// Who may use it.
+    pub policy: Policy,
+}
+
+/// Every route of the studio: the table of contents of this crate.
+fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
+    use Policy::{Create, Hook, Open, Operator, Session, Watch};
+    let route = |method, path, policy| Route { method, path, policy };
+    let (read, write, remove) = (Method::GET, Method::POST, Method::DELETE);
+    vec![
+        (route(read.clone(), "/api/health", Open), get(system::health)),
+        (route(read.clone(), "/api/config", Open), get(system::config)),
+        (route(write.clone(), "/api/sessions", Create), post(sessions::create)),
+        (route(read.clone(), "/api/sessions", Operator), get(sessions::list)),
+        (route(write.clone(), "/api/sessions/local", Create), post(sessions::create_local)),
+        (route(read.clone(), "/api/sessions/{id}", Session), get(sessions::get)),
+        (route(remove, "/api/sessions/{id}", Session), delete(sessions::delete)),
+        (route(write.clone(), "/api/sessions/{id}/iterate", Session), post(sessions::iterate)),
+        (route(write.clone(), "/api/sessions/{id}/respond", Session), post(sessions::respond)),
+        (route(write.clone(), "/api/sessions/{id}/interrupt", Session), post(sessions::interrupt)),
+        (route(write.clone(), "/api/sessions/{id}/cancel", Session), post(sessions::cancel)),
+        (route(write, "/api/sessions/{id}/hook-event", Hook), post(sessions::hook_event)),
+        (route(read.clone(), "/api/sessions/{id}/events", Watch), get(events::events)),
+        (route(read.clone(), "/api/sessions/{id}/gates", Session), get(sessions::gates)),
+        (route(read, "/api/sessions/{id}/queue", Session), get(sessions::queue)),
+    ]
+}
+
+/// Every route and who may use it.
+pub fn routes() -> Vec<Route> {
+    table().into_iter().map(|(route, _)| route).collect()
+}
+
+/// The studio over HTTP.
+pub fn router(state: HttpState) -> Router {
+    let mut router = Router::new();
+    for (route, handler) in table() {
+        router = router.route(route.path, handler);
+    }
+    router
+        .fallback(system::unknown)
+        .method_not_allowed_fallback(system::wrong_method)
+        .layer(from_fn(log::catch_panics))
+        .layer(from_fn_with_state(state.clone(), guard::guard))
+        .layer(from_fn(log::log))
+        .with_state(state)
+}

@@ -1,0 +1,162 @@
+use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{Router, body::Body, response::Response};
+use hyper::{Request, body::Incoming, rt::Executor, service::service_fn};
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::conn::auto::Builder,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tower::Service as _;
+
+use crate::{PeerAddress, io::Deadlined};
+
+/// Most bytes that wait for one HTTP/1 connection, beside the one event being written; also the
+/// most that a request's head may have.
+const BUFFER_BYTES_MAX: usize = 64 * 1024;
+/// Most requests at once on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 256;
+/// Wait after an `accept` that failed: most often no file descriptor is left.
+const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
+
+/// How connections are treated.
+#[derive(Clone, Copy, Debug)]
+pub struct ServeOptions {
+    /// How long a request's head may take to arrive.
+    pub head_patience: Duration,
+    /// How long a client may take nothing of what is written to it.
+    pub write_patience: Duration,
+    /// Most connections at once; more wait in the system's own queue.
+    pub connections_max: usize,
+    /// How long requests may go on after the stop.
+    pub grace: Duration,
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            head_patience: Duration::from_secs(30),
+            write_patience: Duration::from_secs(30),
+            connections_max: 16_384,
+            grace: Duration::from_millis(500),
+        }
+    }
+}
+
+/// Serves HTTP/1.1 and HTTP/2 (prior knowledge) until `stop`, then lets requests end for
+/// `options.grace`. Nothing of it runs any more when this returns.
+pub async fn serve(
+    listener: TcpListener,
+    app: Router,
+    options: ServeOptions,
+    stop: CancellationToken,
+) {
+    let tasks = TaskTracker::new();
+    let hard_stop = CancellationToken::new();
+    let room = Arc::new(Semaphore::new(options.connections_max));
+    while let Some((stream, peer)) = accept(&listener, &stop).await {
+        let seat = tokio::select! {
+            () = stop.cancelled() => break,
+            seat = room.clone().acquire_owned() => seat,
+        };
+        let tracked = Tracked { tasks: tasks.clone(), hard_stop: hard_stop.clone() };
+        let serving = connection(stream, peer, app.clone(), options, stop.clone(), tracked.clone());
+        tracked.execute(async move {
+            let _seat = seat;
+            serving.await;
+        });
+    }
+    drop(listener);
+    tasks.close();
+    if tokio::time::timeout(options.grace, tasks.wait()).await.is_err() {
+        tracing::debug!("{} connections did not end by themselves", tasks.len());
+        hard_stop.cancel();
+        tasks.wait().await;
+    }
+}
+
+/// The next connection; `None` once it is time to stop.
+async fn accept(
+    listener: &TcpListener,
+    stop: &CancellationToken,
+) -> Option<(TcpStream, SocketAddr)> {
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => return None,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok(connection) => return Some(connection),
+            Err(error) => {
+                tracing::warn!(error = %error, "a connection could not be accepted: {error}");
+                tokio::time::sleep(ACCEPT_BACK_OFF).await;
+            }
+        }
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: Router,
+    options: ServeOptions,
+    stop: CancellationToken,
+    tracked: Tracked,
+) {
+    // Events are small and wanted now. Fails only for a connection that is gone already.
+    let _ = stream.set_nodelay(true);
+    let io = TokioIo::new(Deadlined::new(stream, options.write_patience));
+    let service = service_fn(move |request| answer(app.clone(), request, peer));
+    let mut builder = Builder::new(tracked);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.head_patience)
+        .max_buf_size(BUFFER_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(options.write_patience)
+        .keep_alive_timeout(options.write_patience);
+    let serving = builder.serve_connection(io, service);
+    tokio::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        // A client that went away is no failure of ours.
+        tracing::debug!(error = %error, "a connection ended: {error}");
+    }
+}
+
+fn answer(
+    mut app: Router,
+    mut request: Request<Incoming>,
+    peer: SocketAddr,
+) -> impl Future<Output = Result<Response, Infallible>> {
+    request.extensions_mut().insert(PeerAddress(peer));
+    app.call(request.map(Body::new))
+}
+
+/// Runs tasks where they are waited for, and ends them when they must end.
+#[derive(Clone)]
+struct Tracked {
+    tasks: TaskTracker,
+    hard_stop: CancellationToken,
+}
+
+impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tracked {
+    fn execute(&self, task: F) {
+        let hard_stop = self.hard_stop.clone();
+        self.tasks.spawn(async move { hard_stop.run_until_cancelled(task).await });
+    }
+}

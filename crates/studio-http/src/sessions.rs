@@ -1,0 +1,306 @@
+//! Sessions: HTTP to words, one call to a flow, words to HTTP.
+
+use std::time::Instant;
+
+use axum::{
+    Json,
+    extract::{FromRequestParts, State},
+    http::{HeaderMap, StatusCode, request::Parts},
+};
+use serde_json::{Value, json};
+use studio_agent_codec::PermissionPolicy;
+use studio_api::{
+    CreateLocalSession, CreateSession, ErrorCode, InfraChoice, InfraConfig, Iterate, Permissions,
+    PrivateText, Respond, RespondAnswer,
+    answers::{
+        Done, GateList, LocalSessionCreated, OpenGate, QueueList, SessionCreated, SessionList,
+        WaitingMessage,
+    },
+    limits::{SESSIONS_PAGE_DEFAULT, SESSIONS_PAGE_MAX, SHORT_UNITS_MAX, units},
+};
+use studio_auth::Scope;
+use studio_events::{ResolvedBy, SessionInfo};
+use studio_flows::{
+    FlowError, Mode,
+    words::{Credentials, GateAnswer, HookReply, Infra, NewSession, RepoChoice, Response},
+};
+use studio_ids::SessionId;
+use studio_sandbox::Secret;
+
+use crate::{
+    HttpState, Problem,
+    address::ClientAddress,
+    body::{Checked, HookBody, Optional},
+    permit::{HookedSession, KnownSession, MayCreate, Operator, OwnedSession, query},
+};
+
+type Answer<T> = Result<Json<T>, Problem>;
+
+/// `POST /api/sessions`.
+pub(crate) async fn create(
+    State(state): State<HttpState>,
+    _: MayCreate,
+    client: ClientAddress,
+    Checked(body): Checked<CreateSession>,
+) -> Result<(StatusCode, Json<SessionCreated>), Problem> {
+    let new = new_session(body);
+    let session = limited(&state, client, async |studio| {
+        // The limit is not to be used up by what this mode refuses anyway.
+        if new.freeform && studio.settings().mode == Mode::Production {
+            return Err(FlowError::FreeformNotAvailable);
+        }
+        studio.create_session(new).await
+    })
+    .await?;
+    let session_token = state.keys().mint(Scope::Session(session.id), state.now());
+    let created = SessionCreated { session_id: session.id, session, session_token };
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+/// `POST /api/sessions/local`.
+pub(crate) async fn create_local(
+    State(state): State<HttpState>,
+    _: MayCreate,
+    client: ClientAddress,
+    Optional(body): Optional<CreateLocalSession>,
+) -> Result<(StatusCode, Json<LocalSessionCreated>), Problem> {
+    let create =
+        async |studio: &studio_flows::Studio| studio.create_local_session(body.description).await;
+    let session_id = limited(&state, client, create).await?.id;
+    let mint = |scope| state.keys().mint(scope, state.now());
+    let session_token = mint(Scope::Session(session_id));
+    let hook_token = mint(Scope::Hook(session_id));
+    let created = LocalSessionCreated { session_id, session_token, hook_token };
+    Ok((StatusCode::CREATED, Json(created)))
+}
+
+/// Counts a creation, in production; one that fails does not count.
+async fn limited(
+    state: &HttpState,
+    client: ClientAddress,
+    create: impl AsyncFnOnce(&studio_flows::Studio) -> Result<SessionInfo, FlowError>,
+) -> Result<SessionInfo, Problem> {
+    let counted = match state.studio().settings().mode {
+        Mode::Dev => None,
+        Mode::Production => {
+            state.limit().take(client.0, Instant::now()).map_err(Problem::rate_limited)?
+        }
+    };
+    let created = create(state.studio()).await;
+    if let (Err(_), Some(counted)) = (&created, counted) {
+        state.limit().give_back(counted);
+    }
+    Ok(created?)
+}
+
+/// `GET /api/sessions`.
+pub(crate) async fn list(
+    State(state): State<HttpState>,
+    _: Operator,
+    page: Page,
+) -> Answer<SessionList> {
+    let found = state.studio().sessions(page.after, page.max);
+    Ok(Json(SessionList { sessions: found.sessions, next: found.next }))
+}
+
+/// `GET /api/sessions/{id}`.
+pub(crate) async fn get(
+    State(state): State<HttpState>,
+    OwnedSession(session): OwnedSession,
+) -> Answer<SessionInfo> {
+    Ok(Json(state.studio().session(session)?))
+}
+
+/// `DELETE /api/sessions/{id}`.
+pub(crate) async fn delete(
+    State(state): State<HttpState>,
+    OwnedSession(session): OwnedSession,
+) -> Answer<Done> {
+    state.studio().delete(session).await?;
+    Ok(Json(Done::OK))
+}
+
+/// `POST /api/sessions/{id}/iterate`. The session is looked for before the body is read.
+pub(crate) async fn iterate(
+    State(state): State<HttpState>,
+    KnownSession(session): KnownSession,
+    Checked(body): Checked<Iterate>,
+) -> Answer<Done> {
+    state.studio().iterate(session, body.request).await?;
+    Ok(Json(Done::OK))
+}
+
+/// `POST /api/sessions/{id}/respond`.
+pub(crate) async fn respond(
+    State(state): State<HttpState>,
+    OwnedSession(session): OwnedSession,
+    Participant(resolved_by): Participant,
+    Checked(body): Checked<Respond>,
+) -> Answer<Done> {
+    let answer = gate_answer(body.answer)?;
+    let response = Response { answer, summary: body.summary, resolved_by };
+    state.studio().respond(session, response).await?;
+    Ok(Json(Done::OK))
+}
+
+/// `POST /api/sessions/{id}/interrupt`.
+pub(crate) async fn interrupt(
+    State(state): State<HttpState>,
+    OwnedSession(session): OwnedSession,
+) -> Answer<Done> {
+    state.studio().interrupt(session).await?;
+    Ok(Json(Done::OK))
+}
+
+/// `POST /api/sessions/{id}/cancel`.
+pub(crate) async fn cancel(
+    State(state): State<HttpState>,
+    OwnedSession(session): OwnedSession,
+) -> Answer<Done> {
+    state.studio().cancel(session).await?;
+    Ok(Json(Done::OK))
+}
+
+/// `POST /api/sessions/{id}/hook-event`. May wait minutes for a person's answer.
+pub(crate) async fn hook_event(
+    State(state): State<HttpState>,
+    HookedSession(session): HookedSession,
+    HookBody(body): HookBody,
+) -> Answer<Value> {
+    let reply = tokio::select! {
+        reply = state.studio().hook_event(session, body) => reply?,
+        // The question stays open; the hook asks again when the studio is back.
+        () = state.stop().cancelled() => return Err(Problem::of(ErrorCode::Stopping)),
+    };
+    Ok(Json(match reply {
+        HookReply::Ok => json!({ "ok": true }),
+        HookReply::Output(output) => output,
+    }))
+}
+
+/// `GET /api/sessions/{id}/gates`.
+pub(crate) async fn gates(
+    State(state): State<HttpState>,
+    OwnedSession(session): OwnedSession,
+) -> Answer<GateList> {
+    let pending = state.studio().pending_gates(session).await?;
+    let gates = pending
+        .into_iter()
+        .map(|gate| OpenGate {
+            id: gate.id,
+            gate: gate.gate.to_owned(),
+            deadline: gate.deadline,
+            asked: gate.asked,
+        })
+        .collect();
+    Ok(Json(GateList { gates }))
+}
+
+/// `GET /api/sessions/{id}/queue`.
+pub(crate) async fn queue(
+    State(state): State<HttpState>,
+    OwnedSession(session): OwnedSession,
+) -> Answer<QueueList> {
+    let waiting = state.studio().queue(session).await?;
+    let messages = waiting
+        .into_iter()
+        .map(|m| WaitingMessage { id: m.id, text: m.text, state: m.state.to_owned() })
+        .collect();
+    Ok(Json(QueueList { messages }))
+}
+
+/// `?after=<id>&limit=<n>`.
+pub(crate) struct Page {
+    after: Option<SessionId>,
+    max: usize,
+}
+
+impl FromRequestParts<HttpState> for Page {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &HttpState) -> Result<Self, Problem> {
+        let bad = |what: &str| Problem::told(ErrorCode::BadRequest, format!("{what} is not valid"));
+        let after = query(parts, "after").map(|id| id.parse()).transpose();
+        let after = after.map_err(|_malformed| bad("after"))?;
+        let max = match query(parts, "limit") {
+            None => SESSIONS_PAGE_DEFAULT,
+            Some(text) => match text.parse() {
+                Ok(max) if (1..=SESSIONS_PAGE_MAX).contains(&max) => max,
+                _ => return Err(bad("limit")),
+            },
+        };
+        Ok(Self { after, max })
+    }
+}
+
+/// Who the caller says they are; only when both headers are there and fit.
+pub(crate) struct Participant(Option<ResolvedBy>);
+
+impl FromRequestParts<HttpState> for Participant {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &HttpState) -> Result<Self, Problem> {
+        let id = told(&parts.headers, "x-participant-id");
+        let display_name = told(&parts.headers, "x-participant-name");
+        Ok(Self(id.zip(display_name).map(|(id, display_name)| ResolvedBy { id, display_name })))
+    }
+}
+
+fn told(headers: &HeaderMap, name: &str) -> Option<String> {
+    let text = std::str::from_utf8(headers.get(name)?.as_bytes()).ok()?;
+    (!text.is_empty() && units(text) <= SHORT_UNITS_MAX).then(|| text.to_owned())
+}
+
+fn new_session(body: CreateSession) -> NewSession {
+    let secret = |text: Option<PrivateText>| text.map(|text| Secret::new(text.into_inner()));
+    NewSession {
+        description: body.description,
+        freeform: body.freeform,
+        credentials: Credentials {
+            api_key: secret(body.api_key),
+            oauth_token: secret(body.oauth_token),
+            gh_token: secret(body.gh_token),
+        },
+        model: body.model,
+        permissions: body.permissions.map(|permissions| match permissions {
+            Permissions::AllowListed => PermissionPolicy::AllowListed,
+            Permissions::Ask => PermissionPolicy::Ask,
+        }),
+        budget_usd: body.budget_usd,
+    }
+}
+
+fn gate_answer(answer: RespondAnswer) -> Result<GateAnswer, Problem> {
+    Ok(match answer {
+        RespondAnswer::Infra(InfraConfig { infra, repo }) => GateAnswer::Infra {
+            infra: infra_words(infra),
+            repo: repo.map(|repo| RepoChoice {
+                account: repo.account,
+                name: repo.name,
+                visibility: if repo.public { "public" } else { "private" }.to_owned(),
+            }),
+        },
+        RespondAnswer::Question { gate, answers } => GateAnswer::Question { gate, answers },
+        RespondAnswer::Permission { gate, allow, always, message } => {
+            GateAnswer::Permission { gate, allow, always, message }
+        }
+        RespondAnswer::Legacy { gate, text } => GateAnswer::Legacy { gate, text },
+        // Only rooms open such gates, and there are no rooms yet.
+        RespondAnswer::Outbound { .. } => return Err(Problem::of(ErrorCode::GateNotPending)),
+    })
+}
+
+fn infra_words(infra: InfraChoice) -> Infra {
+    match infra {
+        InfraChoice::Local => Infra::Local,
+        InfraChoice::Cloud { database_url, electric_url, source_id, secret, claim_id } => {
+            Infra::Cloud {
+                database_url: Secret::new(database_url.into_inner()),
+                electric_url,
+                source_id,
+                secret: Secret::new(secret.into_inner()),
+                claim_id,
+            }
+        }
+    }
+}

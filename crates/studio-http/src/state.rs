@@ -1,0 +1,104 @@
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use studio_auth::Keys;
+use studio_flows::Studio;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Network, limit::CreationLimit};
+
+/// Who may create sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Creation {
+    /// Whoever reaches the port. Right on loopback.
+    Open,
+    /// Who holds the operator's token. Right when others reach the port.
+    Operator,
+}
+
+/// Everything that can be set about the routes.
+#[derive(Clone, Debug)]
+pub struct HttpSettings {
+    /// Names under which this studio is known, without ports (`D30-4`).
+    pub allowed_hosts: Vec<String>,
+    /// Origins besides the studio's own that may use it: `https://studio.example.com`.
+    pub allowed_origins: Vec<String>,
+    /// Proxies whose `X-Forwarded-For` is believed (`D30-14`).
+    pub trusted_proxies: Vec<Network>,
+    /// Who may create sessions.
+    pub creation: Creation,
+    /// Silence on an event stream after which a comment is sent.
+    pub keep_alive: Duration,
+    /// How long a request's body may take to arrive.
+    pub body_patience: Duration,
+    /// A sentence for people: what keeps an agent in. Shown by `/api/health`.
+    pub isolation: Option<String>,
+}
+
+impl Default for HttpSettings {
+    fn default() -> Self {
+        Self {
+            allowed_hosts: ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned).to_vec(),
+            allowed_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
+            creation: Creation::Open,
+            keep_alive: Duration::from_secs(15),
+            body_patience: Duration::from_secs(30),
+            isolation: None,
+        }
+    }
+}
+
+/// What every route can get at. Cheap to clone.
+#[derive(Clone)]
+pub struct HttpState {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    studio: Studio,
+    keys: Keys,
+    settings: HttpSettings,
+    limit: CreationLimit,
+    stop: CancellationToken,
+}
+
+impl HttpState {
+    /// The studio behind routes that open with `keys` and end when `stop` does.
+    pub fn new(
+        studio: Studio,
+        keys: Keys,
+        settings: HttpSettings,
+        stop: CancellationToken,
+    ) -> Self {
+        let limit = CreationLimit::new(studio.settings().max_sessions_per_ip_per_hour);
+        Self { inner: Arc::new(Inner { studio, keys, settings, limit, stop }) }
+    }
+
+    pub(crate) fn studio(&self) -> &Studio {
+        &self.inner.studio
+    }
+
+    pub(crate) fn keys(&self) -> &Keys {
+        &self.inner.keys
+    }
+
+    pub(crate) fn settings(&self) -> &HttpSettings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn limit(&self) -> &CreationLimit {
+        &self.inner.limit
+    }
+
+    pub(crate) fn stop(&self) -> &CancellationToken {
+        &self.inner.stop
+    }
+
+    /// Unix seconds.
+    pub(crate) fn now(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+    }
+}
