@@ -7,7 +7,13 @@
 //! [`hook`] (hook bodies to events).
 
 mod agent;
+mod claude;
+pub mod hook;
+mod json;
+pub mod lines;
+mod questions;
 
 pub use agent::{
     AgentCodec, Answer, Ask, AskKind, Heard, Launch, LaunchOptions, MessageState, PermissionPolicy,
 };
+pub use claude::{Claude, DEFAULT_TOOLS, SILENT_KINDS, TOOL_RESPONSE_BYTES_MAX};
