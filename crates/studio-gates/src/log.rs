@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fmt};
 
 use serde_json::Value;
 use studio_events::{GateClosed, Timestamp};
@@ -27,10 +27,20 @@ pub struct Redeliver {
 /// * `gate_closed` ends it without an answer.
 ///
 /// The first end counts; a later one, and one of a gate that was never opened, changes nothing.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct GateLog {
     pending: Vec<(Gate, Option<Value>)>,
     ended: VecDeque<(GateId, GateKind, GateOutcome)>,
+}
+
+impl fmt::Debug for GateLog {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An answer is never printed: it may hold a connection string.
+        f.debug_struct("GateLog")
+            .field("pending", &self.pending().map(|gate| &gate.id).collect::<Vec<_>>())
+            .field("ended", &self.ended)
+            .finish()
+    }
 }
 
 /// Pending gates with the answer that was written for them, and ended ones.
