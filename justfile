@@ -6,7 +6,7 @@ default:
 
 # Start the studio on http://127.0.0.1:4400
 serve *ARGS:
-    cargo run --release -p studio-cli -- serve {{ARGS}}
+    cargo run --release -p studio-cli -- serve {{ ARGS }}
 
 # Install what the tests need
 setup:
@@ -14,11 +14,11 @@ setup:
 
 # Set-up and every check; with arguments only those tests: just test -p studio-flows
 test *ARGS:
-    cargo xtask test {{ARGS}}
+    cargo xtask test {{ ARGS }}
 
 # Run the benchmarks
 bench *ARGS:
-    cargo xtask bench {{ARGS}}
+    cargo xtask bench {{ ARGS }}
 
 # Format all code
 fmt:
