@@ -8,6 +8,8 @@
 
 mod abilities;
 mod command;
+#[cfg(feature = "contract")]
+pub mod contract;
 mod error;
 mod journal;
 mod path;

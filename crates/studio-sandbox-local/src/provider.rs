@@ -1,0 +1,368 @@
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use studio_ids::SessionId;
+use studio_sandbox::{
+    Abilities, Enforced, Progress, ProgressSink, Sandbox, SandboxError, SandboxProvider,
+    SandboxRef, SandboxSpec,
+};
+
+use crate::{
+    jail::{Jail, Tools, View, kill_holder},
+    landlocked,
+    record::{Place, Record},
+    sandbox::LocalSandbox,
+    sweep,
+};
+
+/// The provider's name.
+pub(crate) const NAME: &str = "local";
+/// Carried by everything that runs in a sandbox.
+pub(crate) const MARK: &str = "STUDIO_SANDBOX";
+/// How long killed processes may take to be gone.
+const SWEEP_PATIENCE: Duration = Duration::from_secs(10);
+/// Directories that are being removed. Not a session's id, so never taken for a sandbox.
+const TRASH: &str = ".removed";
+
+/// What can be chosen of the local provider.
+#[derive(Clone, Debug, Default)]
+pub struct LocalOptions {
+    /// Directories with programs (the agents' command lines): read-only inside, and in front of
+    /// `PATH`. Absolute.
+    pub path_dirs: Vec<PathBuf>,
+    /// More directories that are read-only inside, also below a hidden one: what the programs of
+    /// `path_dirs` point to. Absolute.
+    pub readable: Vec<PathBuf>,
+    /// Directories that are empty inside: the home of the user who runs the studio, its data.
+    /// `/home`, `/root`, `/run`, `/tmp` and the provider's own root always are.
+    pub hidden: Vec<PathBuf>,
+    /// A jail that must be used; otherwise the strongest that works here.
+    pub jail: Option<Jail>,
+}
+
+/// What all sandboxes of a provider share.
+pub(crate) struct Shared {
+    pub(crate) root: PathBuf,
+    pub(crate) tools: Tools,
+    pub(crate) view: View,
+    /// One holder at a time is made: two that wake the same sandbox would make two.
+    pub(crate) holding: tokio::sync::Mutex<()>,
+}
+
+/// Sandboxes that are jailed processes of this machine, each with a directory below one root.
+///
+/// They go on while the studio is away, and a new provider over the same root finds them again.
+pub struct LocalProvider {
+    shared: Arc<Shared>,
+    jail: Jail,
+}
+
+impl std::fmt::Debug for LocalProvider {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LocalProvider")
+            .field("root", &self.shared.root)
+            .field("jail", &self.jail)
+            .finish()
+    }
+}
+
+impl LocalProvider {
+    /// Opens the sandboxes below `root`, which is made if it is not there, and tries which jail
+    /// works here (some 20 ms).
+    ///
+    /// Errors: [`SandboxError::NotSetUp`] when the machine lacks a program, when the jail that
+    /// was asked for does not work, or when `root` cannot be used.
+    pub async fn open(root: PathBuf, options: LocalOptions) -> Result<Self, SandboxError> {
+        let unusable = |error: io::Error| SandboxError::NotSetUp {
+            provider: NAME,
+            what_to_do: format!(
+                "make {} a directory that can be written ({error})",
+                root.display()
+            ),
+        };
+        let made = root.clone();
+        let root = blocking(move || open_root(&made)).await.map_err(unusable)?;
+        let mut hidden = options.hidden;
+        hidden.push(root.clone());
+        let view = View { hidden, readable: options.readable, path_dirs: options.path_dirs };
+        let holding = tokio::sync::Mutex::new(());
+        let shared = Arc::new(Shared { root, tools: Tools::find()?, view, holding });
+        let jail = match options.jail {
+            Some(jail) => {
+                try_jail(&shared, jail).await.map_err(|why| SandboxError::NotSetUp {
+                    provider: NAME,
+                    what_to_do: format!("mend the jail {jail:?}, or choose another: {why}"),
+                })?;
+                jail
+            }
+            None => strongest(&shared).await,
+        };
+        Ok(Self { shared, jail })
+    }
+
+    /// Which jail new sandboxes get.
+    pub fn jail(&self) -> Jail {
+        self.jail
+    }
+
+    fn sandbox(&self, record: Record) -> Result<LocalSandbox, SandboxError> {
+        LocalSandbox::new(Arc::clone(&self.shared), record)
+    }
+}
+
+/// Makes the root, removes what an earlier removal left half done, and gives its real path.
+fn open_root(root: &Path) -> io::Result<PathBuf> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
+    let root = root.canonicalize()?;
+    remove_tree(&root.join(TRASH))?;
+    std::fs::create_dir_all(root.join(TRASH))?;
+    Ok(root)
+}
+
+async fn strongest(shared: &Arc<Shared>) -> Jail {
+    for jail in [Jail::Bubblewrap, Jail::Landlock] {
+        match try_jail(shared, jail).await {
+            Ok(()) => return jail,
+            Err(why) => tracing::info!(sandbox.jail = ?jail, why, "a jail does not work here"),
+        }
+    }
+    Jail::Plain
+}
+
+/// Makes a sandbox of the kind, runs a program in it and removes it.
+async fn try_jail(shared: &Arc<Shared>, jail: Jail) -> Result<(), String> {
+    match jail {
+        Jail::Plain => Ok(()),
+        Jail::Landlock if landlocked::works().await => Ok(()),
+        Jail::Landlock => Err("this kernel has no Landlock, or too old a one".to_owned()),
+        Jail::Bubblewrap => {
+            let provider = LocalProvider { shared: Arc::clone(shared), jail };
+            let session = SessionId::random();
+            let probe = Record::probe(session, jail).map_err(|error| error.to_string())?;
+            let made = provider.make(probe).await;
+            let tried = match made {
+                Ok(sandbox) => sandbox.project_works().await,
+                Err(error) => Err(error),
+            };
+            let removed = provider.destroy_session(session).await;
+            tried.and(removed).map_err(|error| {
+                let source = std::error::Error::source(&error);
+                format!("{error}{}", source.map(|s| format!(": {s}")).unwrap_or_default())
+            })
+        }
+    }
+}
+
+#[async_trait]
+impl SandboxProvider for LocalProvider {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            isolation: self.jail.isolation(),
+            notice: self.jail.notice().to_owned(),
+            // Limits need a control group of one's own, which an ordinary user has not.
+            enforced: Enforced::default(),
+            outlives_server: true,
+            // The network is shared: a port inside is a port of this machine.
+            ports: true,
+        }
+    }
+
+    async fn ready(&self) -> Result<(), SandboxError> {
+        let root = self.shared.root.clone();
+        let written = blocking(move || tempfile::tempfile_in(root).map(drop)).await;
+        written.map_err(|error| SandboxError::Unavailable { provider: NAME, source: error.into() })
+    }
+
+    async fn create(
+        &self,
+        spec: &SandboxSpec,
+        progress: ProgressSink,
+    ) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        progress(Progress("Starting a jail on this machine".to_owned()));
+        let record = Record {
+            session: spec.session,
+            project: spec.project.clone(),
+            jail: self.jail,
+            env: spec.env.clone(),
+            ports: spec.ports.clone(),
+        };
+        Ok(Arc::new(self.make(record).await?))
+    }
+
+    async fn find(&self, reference: &SandboxRef) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
+        let Some(session) = session_of(reference) else { return Ok(None) };
+        let place = Place::new(&self.shared.root, session);
+        let record = blocking(move || place.record()).await.map_err(unavailable)?;
+        Ok(match record {
+            Some(record) => Some(Arc::new(self.sandbox(record)?)),
+            None => None,
+        })
+    }
+
+    async fn list(&self) -> Result<Vec<(SessionId, SandboxRef)>, SandboxError> {
+        let root = self.shared.root.clone();
+        let sessions = blocking(move || {
+            let mut sessions = Vec::new();
+            for entry in std::fs::read_dir(root)? {
+                let name = entry?.file_name();
+                sessions.extend(name.to_str().and_then(|name| name.parse::<SessionId>().ok()));
+            }
+            Ok(sessions)
+        });
+        let sessions = sessions.await.map_err(unavailable)?;
+        Ok(sessions.into_iter().map(|session| (session, reference(session))).collect())
+    }
+
+    async fn destroy(&self, reference: &SandboxRef) -> Result<(), SandboxError> {
+        match session_of(reference) {
+            Some(session) => self.destroy_session(session).await,
+            None => Ok(()),
+        }
+    }
+
+    async fn destroy_session(&self, session: SessionId) -> Result<(), SandboxError> {
+        let root = self.shared.root.clone();
+        blocking(move || destroy(&root, session)).await.map_err(|error| SandboxError::Vendor {
+            tried: format!("removing the local sandbox of session {session}"),
+            source: error.into(),
+        })
+    }
+}
+
+impl LocalProvider {
+    async fn make(&self, record: Record) -> Result<LocalSandbox, SandboxError> {
+        let session = record.session;
+        let place = Place::new(&self.shared.root, session);
+        let failed = |error: io::Error| match error.kind() {
+            io::ErrorKind::AlreadyExists => SandboxError::Exists { id: session.to_string() },
+            _ => SandboxError::Vendor {
+                tried: "making a local sandbox".to_owned(),
+                source: error.into(),
+            },
+        };
+        let dir = place.dir().to_owned();
+        blocking(move || {
+            use std::os::unix::fs::DirBuilderExt;
+            std::fs::DirBuilder::new().mode(0o700).create(dir)
+        })
+        .await
+        .map_err(failed)?;
+        // From here on there is something to be removed, whatever cuts this off.
+        let mut half_made = HalfMade { root: Some(self.shared.root.clone()), session };
+        let (made, written) = (place.clone(), record.clone());
+        blocking(move || {
+            std::fs::create_dir(made.tmp())?;
+            let project = made.home().join("workspace").join(written.project.as_str());
+            std::fs::create_dir_all(project)?;
+            made.write_record(&written)
+        })
+        .await
+        .map_err(failed)?;
+        let sandbox = self.sandbox(record)?;
+        sandbox.hold().await?;
+        half_made.root = None;
+        Ok(sandbox)
+    }
+}
+
+/// Removes a sandbox whose making failed or was dropped.
+struct HalfMade {
+    root: Option<PathBuf>,
+    session: SessionId,
+}
+
+impl Drop for HalfMade {
+    fn drop(&mut self) {
+        let (Some(root), Ok(runtime)) = (self.root.take(), tokio::runtime::Handle::try_current())
+        else {
+            return;
+        };
+        let session = self.session;
+        runtime.spawn_blocking(move || {
+            if let Err(error) = destroy(&root, session) {
+                tracing::warn!(
+                    session.id = %session, %error,
+                    "a half-made local sandbox could not be removed; deleting its session tries again"
+                );
+            }
+        });
+    }
+}
+
+/// Kills all of it, looks whether all is dead, removes its directory. Blocking.
+fn destroy(root: &Path, session: SessionId) -> io::Result<()> {
+    let place = Place::new(root, session);
+    // One that cannot be read is found by its mark.
+    if let Ok(Some(holder)) = place.holder() {
+        kill_holder(&holder);
+    }
+    let left = sweep::sweep(&format!("{MARK}={session}"), SWEEP_PATIENCE);
+    if !left.is_empty() {
+        return Err(io::Error::other(format!("processes {left:?} cannot be killed")));
+    }
+    // Under another name first, so that a removal that is cut off leaves no half sandbox.
+    let trash = root.join(TRASH);
+    std::fs::create_dir_all(&trash)?;
+    let removed = trash.join(SessionId::random().to_string());
+    match std::fs::rename(place.dir(), &removed) {
+        Ok(()) => remove_tree(&removed),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Removes a directory. Package managers make directories that cannot be written: those are
+/// opened up and tried again.
+fn remove_tree(dir: &Path) -> io::Result<()> {
+    match std::fs::remove_dir_all(dir) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            open_up(dir)?;
+            std::fs::remove_dir_all(dir)
+        }
+        done => done,
+    }
+}
+
+fn open_up(dir: &Path) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    std::fs::set_permissions(dir, std::fs::Permissions::from_mode(0o700))?;
+    for entry in std::fs::read_dir(dir)? {
+        let entry = entry?;
+        // Of the entry itself: a link is never followed.
+        if entry.file_type()?.is_dir() {
+            open_up(&entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+/// How the sandbox of `session` is called.
+pub(crate) fn reference(session: SessionId) -> SandboxRef {
+    SandboxRef { provider: NAME.to_owned(), id: session.to_string() }
+}
+
+fn session_of(reference: &SandboxRef) -> Option<SessionId> {
+    (reference.provider == NAME).then(|| reference.id.parse().ok()).flatten()
+}
+
+pub(crate) fn unavailable(error: io::Error) -> SandboxError {
+    SandboxError::Unavailable { provider: NAME, source: error.into() }
+}
+
+/// Runs what waits for the disk beside the runtime's threads.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,113 @@
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use studio_ids::{ProjectName, SessionId};
+
+use crate::{jail::Jail, sweep};
+
+/// What is written down of a sandbox when it is made; `sandbox.json` beside its home.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) session: SessionId,
+    pub(crate) project: ProjectName,
+    pub(crate) jail: Jail,
+    /// Nothing secret.
+    pub(crate) env: BTreeMap<String, String>,
+    pub(crate) ports: Vec<u16>,
+}
+
+impl Record {
+    /// Of a sandbox that is made to see whether one can be made.
+    pub(crate) fn probe(session: SessionId, jail: Jail) -> Result<Self, studio_ids::BadName> {
+        let (project, env, ports) = ("probe".parse()?, BTreeMap::new(), Vec::new());
+        Ok(Self { session, project, jail, env, ports })
+    }
+}
+
+/// The process that keeps a sandbox's namespaces open; `holder.json` beside its home.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Holder {
+    /// As this machine sees it; process 1 inside.
+    pub(crate) pid: i32,
+    /// Its start time in ticks since boot: a process id alone is given away again.
+    pub(crate) born: u64,
+    /// Which boot of the machine the start time counts from.
+    pub(crate) boot: String,
+}
+
+impl Holder {
+    /// The holder that `pid` is now.
+    pub(crate) fn of(pid: i32) -> io::Result<Self> {
+        let born = sweep::born(pid).ok_or(io::ErrorKind::NotFound)?;
+        Ok(Self { pid, born, boot: boot()? })
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        boot().is_ok_and(|boot| boot == self.boot) && sweep::born(self.pid) == Some(self.born)
+    }
+}
+
+fn boot() -> io::Result<String> {
+    Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
+}
+
+/// Where the parts of a sandbox lie.
+#[derive(Clone, Debug)]
+pub(crate) struct Place(PathBuf);
+
+impl Place {
+    pub(crate) fn new(root: &Path, session: SessionId) -> Self {
+        Self(root.join(session.to_string()))
+    }
+
+    pub(crate) fn dir(&self) -> &Path {
+        &self.0
+    }
+
+    pub(crate) fn home(&self) -> PathBuf {
+        self.0.join("home")
+    }
+
+    pub(crate) fn tmp(&self) -> PathBuf {
+        self.0.join("tmp")
+    }
+
+    /// `None` when there is no sandbox, or one whose making was cut off.
+    pub(crate) fn record(&self) -> io::Result<Option<Record>> {
+        read_json(&self.0.join("sandbox.json"))
+    }
+
+    pub(crate) fn write_record(&self, record: &Record) -> io::Result<()> {
+        write_json(&self.0, "sandbox.json", record)
+    }
+
+    /// The holder that was written down, if it lives.
+    pub(crate) fn holder(&self) -> io::Result<Option<Holder>> {
+        Ok(read_json::<Holder>(&self.0.join("holder.json"))?.filter(Holder::is_alive))
+    }
+
+    pub(crate) fn write_holder(&self, holder: &Holder) -> io::Result<()> {
+        write_json(&self.0, "holder.json", holder)
+    }
+}
+
+fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
+    match std::fs::read(path) {
+        Ok(text) => Ok(Some(serde_json::from_slice(&text)?)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whole or not at all, and on stable storage before its name is.
+fn write_json(dir: &Path, name: &str, value: &impl Serialize) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    serde_json::to_writer(&mut file, value)?;
+    file.as_file().sync_all()?;
+    file.persist(dir.join(name)).map_err(|error| error.error)?;
+    Ok(())
+}
