@@ -4,7 +4,9 @@
 //! what this studio has no word for comes to no event. Mapping: spec 03 section 7; where the
 //! reference passed objects on as text, they become text here.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
 use studio_events::{EngineEvent, LogLevel, SessionTotals, TodoItem};
 
 use crate::json::{Object, clipped, object, some_text, text, whole};
@@ -138,6 +140,15 @@ impl HookBody {
             }
             _ => return None,
         })
+    }
+
+    /// What the agent that waits in this request is answered: question → label or free text.
+    pub fn answered(&self, answers: &BTreeMap<String, String>) -> Value {
+        let mut input = self.tool_input().as_object().cloned().unwrap_or_default();
+        input.insert("answers".into(), json!(answers));
+        json!({"hookSpecificOutput": {
+            "hookEventName": "PreToolUse", "permissionDecision": "allow", "updatedInput": input,
+        }})
     }
 
     fn call(&self, tool_use_id: String) -> EngineEvent {

@@ -99,3 +99,16 @@ fn a_question_is_told_apart_from_other_calls() {
     assert!(!body("PreToolUse", "Bash").is_question());
     insta::assert_snapshot!(serde_json::to_string(&question.event("c")).unwrap(), @r#"{"type":"ask_user_question","tool_use_id":"q","question":"Colour?","questions":[{"question":"Colour?"}]}"#);
 }
+
+#[test]
+fn answers_are_what_the_real_agent_accepted() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures/claude-hooks");
+    let read = |name: &str| -> Value {
+        serde_json::from_slice(&std::fs::read(folder.join(name)).unwrap()).unwrap()
+    };
+    let accepted = read("answers/PreToolUse-answer-question.json");
+    let answers = &accepted["hookSpecificOutput"]["updatedInput"]["answers"];
+    let answers = serde_json::from_value(answers.clone()).unwrap();
+    let body = HookBody::from(read("PreToolUse-AskUserQuestion.json"));
+    assert_eq!(body.answered(&answers), accepted);
+}
