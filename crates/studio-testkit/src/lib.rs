@@ -7,6 +7,7 @@
 //!
 //! Only for tests, examples and benchmarks: helpers panic with a message that says what to do.
 
+mod engine;
 mod model_server;
 pub mod needs;
 mod processes;
@@ -14,6 +15,7 @@ mod server;
 mod sse;
 mod wait;
 
+pub use engine::{containers_labelled, remove_containers_labelled};
 pub use model_server::ModelServer;
 pub use processes::processes_under;
 pub use server::{ServerBuilder, StudioServer};

@@ -1,11 +1,10 @@
 //! What tests need of the machine. A missing need is a failure that says how to get it, never a
 //! test that is skipped. `cargo xtask setup` installs every one of them.
 
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
+
+use crate::engine::{ask, socket_path};
 
 /// The versions pinned for the sandbox images.
 const PINS: &str = include_str!("../../../sandbox-image/agents.env");
@@ -75,7 +74,7 @@ pub fn claude_cli() -> PathBuf {
 #[must_use]
 pub fn docker_socket() -> PathBuf {
     let socket = socket_path();
-    match engine_get(&socket, "/_ping") {
+    match ask("GET", "/_ping") {
         Ok((200, _)) => socket,
         Ok((status, body)) => panic!(
             "this test needs a Docker engine, but {} answered {status} {body}",
@@ -119,8 +118,8 @@ pub fn test_image() -> String {
 }
 
 fn image(name: String) -> String {
-    let socket = docker_socket();
-    match engine_get(&socket, &format!("/images/{name}/json")) {
+    let _answers = docker_socket();
+    match ask("GET", &format!("/images/{name}/json")) {
         Ok((200, _)) => name,
         Ok(_) => panic!("this test needs the image {name}: run `cargo xtask setup`"),
         Err(error) => panic!("asking the Docker engine for the image {name}: {error}"),
@@ -137,24 +136,4 @@ fn script_line(script: &str, args: &[&str]) -> String {
         Ok(done) => panic!("{script} failed: {}", String::from_utf8_lossy(&done.stderr)),
         Err(error) => panic!("{script} could not be started with bash: {error}"),
     }
-}
-
-fn socket_path() -> PathBuf {
-    std::env::var("DOCKER_HOST")
-        .ok()
-        .and_then(|host| host.strip_prefix("unix://").map(PathBuf::from))
-        .unwrap_or_else(|| PathBuf::from("/var/run/docker.sock"))
-}
-
-/// One GET over the engine's socket. HTTP/1.0, so that the answer ends with the connection.
-fn engine_get(socket: &Path, path: &str) -> std::io::Result<(u16, String)> {
-    let mut stream = UnixStream::connect(socket)?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    write!(stream, "GET {path} HTTP/1.0\r\nHost: engine\r\n\r\n")?;
-    let mut answer = Vec::new();
-    stream.read_to_end(&mut answer)?;
-    let text = String::from_utf8_lossy(&answer);
-    let status = text.split(' ').nth(1).and_then(|code| code.parse().ok());
-    let body = text.split_once("\r\n\r\n").map_or("", |(_, body)| body).to_owned();
-    status.map(|code| (code, body)).ok_or_else(|| std::io::Error::other("not an HTTP answer"))
 }

@@ -3,7 +3,7 @@
 
 use std::process::{Command, Stdio};
 
-use studio_testkit::{ModelServer, needs};
+use studio_testkit::{ModelServer, containers_labelled, needs, remove_containers_labelled};
 
 #[test]
 fn the_pinned_agent_is_the_one_installed() {
@@ -64,4 +64,17 @@ async fn a_script_can_be_loaded_while_the_model_runs() {
     let answer = reqwest::Client::new().post(url).json(&body).send().await.unwrap();
     let answer: serde_json::Value = answer.json().await.unwrap();
     assert_eq!(answer["content"][0]["text"], "a new line", "{answer}");
+}
+
+#[test]
+fn containers_are_found_and_removed_by_their_label() {
+    let label = format!("studio.testkit.test={}", std::process::id());
+    let mut docker = Command::new("docker");
+    docker.args(["run", "--detach", "--network", "none", "--label", &label]);
+    let run = docker.arg(needs::test_image()).output().unwrap();
+    assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stderr));
+    let id = String::from_utf8_lossy(&run.stdout).trim().to_owned();
+    assert_eq!(containers_labelled(&label), [id]);
+    remove_containers_labelled(&label);
+    assert_eq!(containers_labelled(&label), [""; 0]);
 }
