@@ -1,0 +1,222 @@
+//! The journal before the tables: a commit is one sequential write and one sync here, and the
+//! tables' own, dearer commits are made now and then for many of them.
+//!
+//! The file is a chain of entries from its start, each with the number of its commit; numbers go
+//! up by one. After a checkpoint of the tables the chain begins anew at the start of the file, over
+//! the old one. What follows the end of the chain is torn (its checksum is wrong) or old (its
+//! number does not continue).
+
+use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+
+use bytes::{Buf, BufMut, Bytes};
+
+use super::{Change, EngineError, wire};
+use crate::Durability;
+
+/// Length and checksum of the rest, number.
+const HEADER_BYTES: usize = 4 + 4 + 8;
+/// Where a chain is long enough for a checkpoint: what a start after a crash has to do again.
+const CHAIN_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+#[derive(Debug)]
+pub(super) struct Journal {
+    file: File,
+    durability: Durability,
+    /// Where the next entry goes.
+    end: u64,
+    /// The number of the last commit.
+    last: u64,
+    /// Kept to be filled again.
+    buffer: Vec<u8>,
+}
+
+/// A commit found in the journal.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Entry {
+    pub(super) number: u64,
+    pub(super) changes: Vec<Change>,
+}
+
+impl Journal {
+    /// Opens the file; `applied` is the number of the last commit that the tables hold. Gives the
+    /// commits that they lack.
+    pub(super) fn open(
+        path: &Path,
+        applied: u64,
+        durability: Durability,
+    ) -> Result<(Self, Vec<Entry>), EngineError> {
+        let opened = File::options().read(true).write(true).create(true).truncate(false).open(path);
+        let file = opened.map_err(|source| failed("open the journal", source))?;
+        let content = std::fs::read(path).map_err(|source| failed("read the journal", source))?;
+        let mut missing = Vec::new();
+        for entry in chain(Bytes::from(content)) {
+            if entry.number <= applied {
+                continue;
+            }
+            let expected = applied + 1 + missing.len() as u64;
+            if entry.number != expected {
+                let what =
+                    format!("the journal has commit {} where {expected} must be", entry.number);
+                return Err(EngineError::Damaged { what });
+            }
+            missing.push(entry);
+        }
+        let last = applied + missing.len() as u64;
+        // Whoever opens it checkpoints what was missing, so the chain begins anew.
+        Ok((Self { file, durability, end: 0, last, buffer: Vec::new() }, missing))
+    }
+
+    /// Whether the tables should be checkpointed before the next entry.
+    pub(super) fn is_long(&self) -> bool {
+        CHAIN_BYTES_MAX <= self.end
+    }
+
+    /// Whether the tables hold more than their last checkpoint.
+    pub(super) fn is_empty(&self) -> bool {
+        self.end == 0
+    }
+
+    /// The tables hold everything on stable storage: the chain begins anew.
+    pub(super) fn restart(&mut self) -> Result<(), EngineError> {
+        if 2 * CHAIN_BYTES_MAX < self.end {
+            let cut = self.file.set_len(CHAIN_BYTES_MAX);
+            cut.map_err(|source| failed("cut the journal", source))?;
+        }
+        self.end = 0;
+        Ok(())
+    }
+
+    /// Writes a commit, on stable storage when this returns; gives its number.
+    pub(super) fn write(&mut self, changes: &[Change]) -> Result<u64, EngineError> {
+        let number = self.last + 1;
+        self.buffer.clear();
+        self.buffer.put_bytes(0, 8);
+        self.buffer.put_u64_le(number);
+        wire::encode(changes, &mut self.buffer);
+        let (head, rest) = self.buffer.split_at_mut(8);
+        let len = u32::try_from(rest.len()).map_err(|source| EngineError::Failed {
+            tried: "write a commit over four gibibytes",
+            source: Box::new(source),
+        })?;
+        head[..4].copy_from_slice(&len.to_le_bytes());
+        head[4..].copy_from_slice(&crc32fast::hash(rest).to_le_bytes());
+
+        let written = self.file.write_all_at(&self.buffer, self.end);
+        written.map_err(|source| failed("write the journal", source))?;
+        if self.durability == Durability::Synced {
+            self.file.sync_data().map_err(|source| failed("sync the journal", source))?;
+        }
+        self.end += self.buffer.len() as u64;
+        self.last = number;
+        if CHAIN_BYTES_MAX < self.buffer.capacity() as u64 {
+            self.buffer = Vec::new();
+        }
+        Ok(number)
+    }
+}
+
+/// The chain at the start of `content`.
+fn chain(mut content: Bytes) -> impl Iterator<Item = Entry> {
+    let mut last = None;
+    std::iter::from_fn(move || {
+        if content.remaining() < HEADER_BYTES {
+            return None;
+        }
+        let len = content.get_u32_le() as usize;
+        let checksum = content.get_u32_le();
+        if len < 8 || content.remaining() < len {
+            return None;
+        }
+        let mut rest = content.split_to(len);
+        if crc32fast::hash(&rest) != checksum {
+            return None;
+        }
+        let number = rest.get_u64_le();
+        if last.is_some_and(|last| number != last + 1) {
+            return None;
+        }
+        last = Some(number);
+        Some(Entry { number, changes: wire::decode(rest)? })
+    })
+}
+
+pub(super) fn failed(tried: &'static str, source: io::Error) -> EngineError {
+    let full = matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
+    if full {
+        EngineError::Full { source: Some(source) }
+    } else {
+        EngineError::Failed { tried, source: Box::new(source) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::StreamId;
+
+    fn append(number: u64) -> Vec<Change> {
+        let record = Bytes::from(format!("record {number}"));
+        vec![Change::Append { id: StreamId(1), start: number, records: vec![record] }]
+    }
+
+    fn open(path: &Path, applied: u64) -> (Journal, Vec<u64>) {
+        let (journal, missing) = Journal::open(path, applied, Durability::Synced).unwrap();
+        for entry in &missing {
+            assert_eq!(entry.changes, append(entry.number));
+        }
+        (journal, missing.into_iter().map(|entry| entry.number).collect())
+    }
+
+    #[test]
+    fn what_the_tables_lack_is_found_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (mut journal, missing) = open(&path, 0);
+        assert_eq!(missing, []);
+        for number in 1..=5 {
+            assert_eq!(journal.write(&append(number)).unwrap(), number);
+        }
+        assert_eq!(open(&path, 0).1, [1, 2, 3, 4, 5]);
+        assert_eq!(open(&path, 3).1, [4, 5]);
+        assert_eq!(open(&path, 5).1, []);
+    }
+
+    #[test]
+    fn a_chain_that_begins_anew_hides_the_old_one() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (mut journal, _) = open(&path, 0);
+        (1..=5).for_each(|number| assert_eq!(journal.write(&append(number)).unwrap(), number));
+        journal.restart().unwrap();
+        (6..=7).for_each(|number| assert_eq!(journal.write(&append(number)).unwrap(), number));
+        assert_eq!(open(&path, 5).1, [6, 7]);
+    }
+
+    #[test]
+    fn a_torn_or_damaged_entry_ends_the_chain() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (mut journal, _) = open(&path, 0);
+        (1..=3).for_each(|number| assert_eq!(journal.write(&append(number)).unwrap(), number));
+        let whole = std::fs::read(&path).unwrap();
+        let entry = whole.len() / 3;
+        for cut in 2 * entry..whole.len() {
+            std::fs::write(&path, &whole[..cut]).unwrap();
+            assert_eq!(open(&path, 0).1, [1, 2], "cut at {cut}");
+            let mut flipped = whole.clone();
+            flipped[cut] ^= 1;
+            std::fs::write(&path, &flipped).unwrap();
+            assert_eq!(open(&path, 0).1, [1, 2], "flipped at {cut}");
+        }
+    }
+
+    #[test]
+    fn a_journal_that_does_not_continue_the_tables_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (mut journal, _) = open(&path, 9);
+        journal.write(&append(10)).unwrap();
+        let refused = Journal::open(&path, 3, Durability::Synced);
+        assert!(matches!(refused, Err(EngineError::Damaged { .. })), "{refused:?}");
+    }
+}

@@ -1,0 +1,17 @@
+//! The embedded durable stream store: one committer with group commit over an engine seam.
+//!
+//! Reading order: [`Options`], [`LocalStreams`] (the store), `committer` (the one owner of all
+//! writes), `live` and `follow` (how records reach readers), [`engine`] (where bytes lie).
+
+mod cache;
+mod committer;
+pub mod engine;
+mod error;
+mod follow;
+mod live;
+mod options;
+mod store;
+
+pub use error::OpenError;
+pub use options::{Durability, Options};
+pub use store::LocalStreams;
