@@ -41,6 +41,9 @@ pub enum RegistryError {
         /// Its size.
         bytes: usize,
     },
+    /// A snapshot could not be written (the log tells why). Nothing is lost by that.
+    #[error("no snapshot of the registry could be written")]
+    Snapshot,
     /// Another server has taken over: this one is to stand down.
     #[error("another server has taken over the registry from lease {lease}")]
     Fenced {

@@ -32,7 +32,14 @@ pub(crate) type Decide = Box<dyn FnOnce(&SessionRecord) -> Option<SessionUpdate>
 
 /// All that can be asked of the owner.
 pub(crate) enum Request {
-    Write { what: What, reply: oneshot::Sender<Answer> },
+    Write {
+        what: What,
+        reply: oneshot::Sender<Answer>,
+    },
+    /// True = a snapshot of everything before this request is whole.
+    Snapshot {
+        reply: oneshot::Sender<bool>,
+    },
     Stop,
 }
 
@@ -56,6 +63,10 @@ pub(crate) struct Owner {
     touch_at: Option<Instant>,
     snapshot: Option<JoinHandle<Option<snapshot::Written>>>,
     snapshots_begun: u64,
+    /// Who asked for a snapshot that has not begun.
+    snapshot_asked: Vec<oneshot::Sender<bool>>,
+    /// Who waits for the one that is being written.
+    snapshot_awaited: Vec<oneshot::Sender<bool>>,
 }
 
 impl Owner {
@@ -75,13 +86,15 @@ impl Owner {
             touch_at: None,
             snapshot: None,
             snapshots_begun: 0,
+            snapshot_asked: Vec::new(),
+            snapshot_awaited: Vec::new(),
         }
     }
 
     pub(crate) async fn run(mut self) {
         let mut waiting = Vec::with_capacity(BATCH_ENTRIES_MAX);
         loop {
-            self.begin_snapshot_if_due();
+            self.begin_snapshot();
             tokio::select! {
                 got = self.inbox.recv_many(&mut waiting, BATCH_ENTRIES_MAX) => {
                     if got == 0 {
@@ -115,6 +128,7 @@ impl Owner {
                 for request in requests.drain(..) {
                     match request {
                         Request::Write { reply, what: _ } => answer(reply, Err(error.clone())),
+                        Request::Snapshot { reply } => self.snapshot_asked.push(reply),
                         Request::Stop => self.inbox.close(),
                     }
                 }
@@ -131,6 +145,8 @@ impl Owner {
                         Ok(record) => replies.push((reply, record)),
                         Err(error) => answer(reply, Err(error)),
                     },
+                    // Begun after this batch, which is more than was asked for.
+                    Some(Request::Snapshot { reply }) => self.snapshot_asked.push(reply),
                     None => break,
                 }
             }
@@ -253,11 +269,19 @@ impl Owner {
         self.serve(requests.collect()).await;
     }
 
-    fn begin_snapshot_if_due(&mut self) {
-        if self.snapshot.is_some() || !snapshot::is_due(&self.tail) {
+    /// Begins to write a snapshot in the background, if one is due or asked for.
+    fn begin_snapshot(&mut self) {
+        let asked = !self.snapshot_asked.is_empty();
+        if self.snapshot.is_some() || !(asked || snapshot::is_due(&self.tail)) {
             return;
         }
-        let Some(covered) = self.tail.covered.clone() else { return };
+        let fenced = *self.shared.fenced.borrow();
+        let Some(covered) = self.tail.covered.clone().filter(|_| !fenced) else {
+            // Not known just now: the next entry tells the place again.
+            self.snapshot_asked.drain(..).for_each(|reply| tell(reply, false));
+            return;
+        };
+        self.snapshot_awaited.append(&mut self.snapshot_asked);
         let taken = snapshot::Taken::new(&self.shared.table(), covered);
         let place = snapshot::Place { lease: self.writer.epoch(), number: self.snapshots_begun };
         self.snapshots_begun += 1;
@@ -270,6 +294,8 @@ impl Owner {
 
     fn snapshot_ended(&mut self, written: Option<snapshot::Written>) {
         self.snapshot = None;
+        let whole = written.is_some();
+        self.snapshot_awaited.drain(..).for_each(|reply| tell(reply, whole));
         if let Some(written) = written {
             self.tail.snapshot_bytes = written.bytes;
         }
@@ -279,6 +305,11 @@ impl Owner {
 /// The other end may have gone away: the write stands all the same.
 fn answer(reply: oneshot::Sender<Answer>, answer: Answer) {
     reply.send(answer).ok();
+}
+
+/// The other end may have gone away, which harms nobody.
+fn tell(reply: oneshot::Sender<bool>, whole: bool) {
+    reply.send(whole).ok();
 }
 
 /// Ends at this moment; never without one.

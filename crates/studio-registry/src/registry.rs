@@ -229,6 +229,22 @@ impl Registry {
         self.ask(What::Map { transcript_path, id }).await.map(drop)
     }
 
+    /// Writes a snapshot of everything that was written before, so that the next start reads no
+    /// more than it; returns when it is whole. Not needed in the normal course: the registry
+    /// writes one in the background whenever its tail has grown.
+    ///
+    /// Fails with [`RegistryError::Snapshot`] or [`RegistryError::Stopped`].
+    pub async fn snapshot(&self) -> Result<(), RegistryError> {
+        let (reply, answer) = oneshot::channel();
+        let request = Request::Snapshot { reply };
+        self.requests.send(request).await.map_err(|_gone| RegistryError::Stopped)?;
+        match answer.await {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(RegistryError::Snapshot),
+            Err(_gone) => Err(RegistryError::Stopped),
+        }
+    }
+
     /// Writes what still waits and ends the owner task. Writes that come later fail with
     /// [`RegistryError::Stopped`]; reading goes on.
     pub async fn stop(&self) {

@@ -1,0 +1,10 @@
+//! The registry over the memory store, disturbed where a test says so.
+
+#![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+mod reading;
+mod restart;
+mod snapshots;
+mod taking_over;
+mod world;
+mod writing;

@@ -1,0 +1,95 @@
+use std::time::Duration;
+
+use serde_json::json;
+use studio_events::{SessionPrivate, SessionUpdate};
+use studio_registry::RegistryError;
+
+use crate::world::{Disturbed, Hand, Weather, all, id, info, open, try_open};
+
+#[tokio::test]
+async fn every_start_takes_a_new_lease() {
+    let store = Disturbed::new();
+    for lease in 1..=3 {
+        let registry = open(&store).await;
+        assert_eq!(registry.lease(), lease);
+        let entries = store.entries().await;
+        let last = entries.last().unwrap();
+        assert_eq!((&last["type"], &last["lease"]), (&json!("writer_started"), &json!(lease)));
+        registry.stop().await;
+    }
+}
+
+#[tokio::test]
+async fn a_server_whose_lease_is_over_stands_down() {
+    let store = Disturbed::new();
+    let first = open(&store).await;
+    first.register(info(1), SessionPrivate::default()).await.unwrap();
+    let second = open(&store).await;
+    assert_eq!(second.lease(), first.lease() + 1);
+    assert!(futures_pending(first.fenced()).await, "it does not know yet");
+
+    let refused = first.register(info(2), SessionPrivate::default()).await;
+    assert!(matches!(refused, Err(RegistryError::Fenced { lease: 1 })));
+    tokio::time::timeout(Duration::from_secs(5), first.fenced()).await.unwrap();
+    for _ in 0..2 {
+        let refused = first.update(id(1), SessionUpdate::default()).await;
+        assert!(matches!(refused, Err(RegistryError::Fenced { lease: 1 })));
+    }
+    first.touch(id(1));
+    first.stop().await;
+
+    second.register(info(3), SessionPrivate::default()).await.unwrap();
+    let ids: Vec<_> = all(&second).iter().map(|record| record.info.id).collect();
+    assert_eq!(ids, [id(3), id(1)]);
+    assert_eq!(all(&open(&store).await), all(&second));
+}
+
+#[tokio::test]
+async fn servers_that_start_at_the_same_time_get_different_leases() {
+    let store = Disturbed::new();
+    let hand = Hand::default();
+    let door = store.shut();
+    let starts: Vec<_> = (0..3)
+        .map(|_| {
+            let (store, hand) = (store.clone(), hand.clone());
+            tokio::spawn(async move { try_open(&store, &hand).await.unwrap() })
+        })
+        .collect();
+    // All have read, all ask for lease 1.
+    store.until_came(3).await;
+    door.add_permits(100);
+    let mut leases = Vec::new();
+    let mut registries = Vec::new();
+    for start in starts {
+        let registry = start.await.unwrap();
+        leases.push(registry.lease());
+        registries.push(registry);
+    }
+    leases.sort_unstable();
+    assert_eq!(leases, [1, 2, 3]);
+    registries.sort_by_key(studio_registry::Registry::lease);
+    let newest = registries.pop().unwrap();
+    newest.register(info(1), SessionPrivate::default()).await.unwrap();
+    for older in registries {
+        let refused = older.register(info(2), SessionPrivate::default()).await;
+        assert!(matches!(refused, Err(RegistryError::Fenced { .. })));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_start_that_cannot_write_fails() {
+    let store = Disturbed::new();
+    store.weather(Weather::Unreachable);
+    let failed = try_open(&store, &Hand::default()).await;
+    assert!(matches!(failed, Err(RegistryError::TakeOver { lease: 1, .. })));
+    store.weather(Weather::Fair);
+    assert_eq!(open(&store).await.lease(), 1);
+}
+
+async fn futures_pending(future: impl Future<Output = ()>) -> bool {
+    tokio::select! {
+        biased;
+        () = future => false,
+        () = tokio::task::yield_now() => true,
+    }
+}
