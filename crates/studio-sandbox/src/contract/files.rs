@@ -65,7 +65,7 @@ pub async fn odd_names_are_only_names(provider: Arc<dyn SandboxProvider>) {
 pub async fn large_files_go_in_and_out(provider: Arc<dyn SandboxProvider>) {
     with_sandbox(provider, spec(), async move |sandbox| {
         let data: Bytes =
-            (0..5 * 1024 * 1024u32).map(|n| (n * 2_654_435_761 >> 24) as u8).collect();
+            (0..5 * 1024 * 1024u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let path = sandbox.project_dir().join("large").unwrap();
         put_and_read(&*sandbox, &path, data.clone()).await;
         let size = said(&*sandbox, "wc -c <workspace/app/large", []).await;

@@ -330,9 +330,11 @@ pub async fn input_that_is_not_read_times_out_and_arrives_later(
     provider: Arc<dyn SandboxProvider>,
 ) {
     with_sandbox(provider, spec(), async move |sandbox| {
-        let script = "while [ ! -e ~/go ]; do sleep 0.05; done; exec wc -c";
+        let script = "while [ ! -e ~/go ]; do sleep 0.05; done; exec cat";
         let process = start(&sandbox, script, []).await;
-        let input = Bytes::from(vec![b'x'; 300_000]);
+        let mut lines = process.lines(0).await.unwrap();
+        let text = "x".repeat(300_000);
+        let input = Bytes::from(format!("{text}\n"));
         let patience = Duration::from_millis(500);
         for _ in 0..2 {
             let late = process.write_within("a", input.clone(), patience).await;
@@ -341,15 +343,9 @@ pub async fn input_that_is_not_read_times_out_and_arrives_later(
         said(&*sandbox, "touch go", []).await;
         process.write("a", input.clone()).await.unwrap();
         process.write("a", input).await.unwrap();
-        process.write("b", "y".into()).await.unwrap();
-        // wc says nothing, as its input never ends: what it read is seen in /proc.
-        until("all was read", async || {
-            let script = "grep rchar /proc/$(cut -d ' ' -f 1 .studio/runs/*/pid)/io";
-            let read = said(&*sandbox, script, []).await;
-            let read: u64 = read.trim_start_matches("rchar: ").parse().unwrap();
-            (300_001..400_000).contains(&read)
-        })
-        .await;
+        process.write("b", "y\n".into()).await.unwrap();
+        assert!(next_text(&mut lines).await == text);
+        assert_eq!(next_text(&mut lines).await, "y");
         process.stop(SOON).await.unwrap();
     })
     .await;
@@ -402,41 +398,51 @@ pub async fn signals_reach_the_whole_group(provider: Arc<dyn SandboxProvider>) {
         assert_eq!(ended(&process).await, Exit::Code(9));
         process.signal(Signal::Term).await.unwrap();
         process.signal(Signal::Kill).await.unwrap();
-        let script = "cut -d ' ' -f 1 .studio/runs/*/pid | { read -r p; kill -0 -$p 2>/dev/null; \
-                      echo $?; }";
-        assert_ne!(said(&*sandbox, script, []).await, "0", "something of the group is left");
+        let script = "read -r agent _ <$(echo .studio/runs/*/pid); \
+                      sed 's/.*) //' /proc/[0-9]*/stat 2>/dev/null | while read -r state _ group _; do \
+                      if [ $state != Z ] && [ $group = $agent ]; then echo left; fi; done; :";
+        until("nothing of the group is left", async || {
+            said(&*sandbox, script, []).await.is_empty()
+        })
+        .await;
     })
     .await;
 }
 
-/// A child, one in its own session, one whose parents are gone, one with no environment.
-const FAMILY: &str = "sleep 3001 & setsid sleep 3002 & (setsid sh -c 'sleep 3003 & sleep 3004' &) \
-                      env -i sleep 3005 & (setsid sleep 3006 &); echo ready; \
+/// A child, one in its own session, one whose parents are gone, one with no environment. `$1`
+/// tells one family from another where all see the same processes.
+const FAMILY: &str = "sleep ${1}1 & setsid sleep ${1}2 & \
+                      (setsid sh -c \"sleep ${1}3 & sleep ${1}4\" &); \
+                      env -i sleep ${1}5 & (setsid sleep ${1}6 &); echo ready; \
                       read -r _; echo went on";
 
-/// Those of the family that run.
-async fn family(sandbox: &dyn Sandbox) -> String {
-    let script = "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline; echo; done 2>/dev/null | \
-                  grep '^sleep 300. $' | sort | tr -d '\\n'; :";
-    said(sandbox, script, []).await
+fn family_name() -> String {
+    let [a, b, ..] = *RunId::random().as_bytes();
+    format!("3{:05}", u16::from_be_bytes([a, b]))
 }
 
-const WHOLE_FAMILY: &str = "sleep 3001 sleep 3002 sleep 3003 sleep 3004 sleep 3005 sleep 3006";
+/// Those of the family that run, by their last digits.
+async fn family(sandbox: &dyn Sandbox, name: &str) -> String {
+    let script = "for p in /proc/[0-9]*; do tr '\\0' ' ' <$p/cmdline; echo; done 2>/dev/null | \
+                  sed -n \"s/^sleep $1\\(.\\) \\$/\\1/p\" | sort | tr -d '\\n'; :";
+    said(sandbox, script, [name]).await
+}
 
-async fn whole_family(sandbox: &dyn Sandbox) {
-    until("the whole family runs", async || family(sandbox).await == WHOLE_FAMILY).await;
+async fn whole_family(sandbox: &dyn Sandbox, name: &str) {
+    until("the whole family runs", async || family(sandbox, name).await == "123456").await;
 }
 
 /// Verified, descendants in sessions of their own included.
 pub async fn stopping_leaves_nothing(provider: Arc<dyn SandboxProvider>) {
     with_sandbox(provider, spec(), async move |sandbox| {
-        let process = start(&sandbox, FAMILY, []).await;
+        let name = family_name();
+        let process = start(&sandbox, FAMILY, [name.as_str()]).await;
         let mut lines = process.lines(0).await.unwrap();
         assert_eq!(next_text(&mut lines).await, "ready");
-        whole_family(&*sandbox).await;
+        whole_family(&*sandbox, &name).await;
         let exit = process.stop(SOON).await.unwrap();
         assert!(matches!(exit, Exit::Code(code) if code != 0), "{exit:?}");
-        assert_eq!(family(&*sandbox).await, "");
+        assert_eq!(family(&*sandbox, &name).await, "");
         assert_eq!(process.state().await.unwrap(), JournalState::Ended(exit));
         assert_eq!(rest(&mut lines).await, [""; 0]);
         // Again, and of one that never was.
@@ -472,12 +478,13 @@ pub async fn stopping_escalates(provider: Arc<dyn SandboxProvider>) {
 /// All it started is dead, it is not, and it can go on.
 pub async fn killing_children_spares_the_process(provider: Arc<dyn SandboxProvider>) {
     with_sandbox(provider, spec(), async move |sandbox| {
-        let process = start(&sandbox, FAMILY, []).await;
+        let name = family_name();
+        let process = start(&sandbox, FAMILY, [name.as_str()]).await;
         let mut lines = process.lines(0).await.unwrap();
         assert_eq!(next_text(&mut lines).await, "ready");
-        whole_family(&*sandbox).await;
+        whole_family(&*sandbox, &name).await;
         process.kill_children().await.unwrap();
-        assert_eq!(family(&*sandbox).await, "");
+        assert_eq!(family(&*sandbox, &name).await, "");
         assert_eq!(process.state().await.unwrap(), JournalState::Running);
         process.write("a", "go on\n".into()).await.unwrap();
         assert_eq!(next_text(&mut lines).await, "went on");

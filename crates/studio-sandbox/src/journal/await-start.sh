@@ -5,7 +5,7 @@ now
 s_end=$((s_now + $3))
 while :; do
     if [ -r "$s_dir/wrapper" ]; then
-        read -r _ _ s_other <"$s_dir/wrapper"
+        read -r _ _ s_other _ <"$s_dir/wrapper"
         if [ "$s_other" != "$s_nonce" ]; then exit 71; fi
         s_over=
         if [ -r "$s_dir/code" ]; then s_over=1; fi

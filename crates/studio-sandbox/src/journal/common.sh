@@ -29,14 +29,25 @@ eval "$s_look"
 # Whether process $1 that was born at $2 is there.
 alive() { [ -n "$1" ] && look "$1" && [ "$s_born" = "$2" ]; }
 
-# The agent and its wrapper of the run in $s_dir.
-who() {
-    s_agent='' s_agent_born='' s_wrapper='' s_wrapper_born=''
-    if [ -r "$s_dir/pid" ]; then read -r s_agent s_agent_born <"$s_dir/pid"; fi
-    if [ -r "$s_dir/wrapper" ]; then read -r s_wrapper s_wrapper_born _ <"$s_dir/wrapper"; fi
+# Which life of the machine and of the sandbox this is: process numbers and start times mean
+# something within one only. Sets s_era.
+era() {
+    s_boot='' s_born=''
+    if [ -r /proc/sys/kernel/random/boot_id ]; then read -r s_boot </proc/sys/kernel/random/boot_id; fi
+    look 1
+    s_era=$s_boot/$s_born
 }
-agent_lives() { alive "$s_agent" "$s_agent_born"; }
-wrapper_lives() { alive "$s_wrapper" "$s_wrapper_born"; }
+era
+
+# The agent and its wrapper of the run in $s_dir; s_same when they are of this life.
+who() {
+    s_agent='' s_agent_born='' s_wrapper='' s_wrapper_born='' s_then='' s_same=
+    if [ -r "$s_dir/pid" ]; then read -r s_agent s_agent_born <"$s_dir/pid"; fi
+    if [ -r "$s_dir/wrapper" ]; then read -r s_wrapper s_wrapper_born _ s_then <"$s_dir/wrapper"; fi
+    if [ "$s_then" = "$s_era" ]; then s_same=1; fi
+}
+agent_lives() { [ -n "$s_same" ] && alive "$s_agent" "$s_agent_born"; }
+wrapper_lives() { [ -n "$s_same" ] && alive "$s_wrapper" "$s_wrapper_born"; }
 
 # Sets s_state to absent, running or "ended CODE"; CODE is "?" when nobody wrote it down.
 state() {

@@ -5,8 +5,12 @@ scan() {
     s_found='' s_table='' s_lives=''
     who
     if agent_lives; then s_lives=1; fi
-    # A stranger has the agent's number now, so nothing of its session is left.
-    if [ -z "$s_lives" ] && [ -n "$s_agent" ] && look "$s_agent"; then s_old=; else s_old=$s_agent; fi
+    # The session keeps the agent's number taken as long as it has a member. So nothing of it is
+    # left when a stranger has the number, or when this is another life of the sandbox.
+    s_leader=
+    if [ -n "$s_same" ] && { [ -n "$s_lives" ] || ! look "${s_agent:-0}"; }; then
+        s_leader=${s_agent:-none}
+    fi
     for s_p in /proc/[0-9]*; do
         s_p=${s_p#/proc/}
         if look "$s_p"; then s_table="$s_table $s_p:$s_parent:$s_session"; fi
@@ -29,15 +33,13 @@ scan() {
         "$s_agent") if [ "$1" = children ] || [ -z "$s_lives" ]; then continue; fi ;;
         esac
         case $s_family in *" $s_p "*) s_found="$s_found $s_p" && continue ;; esac
-        if [ -n "$s_lives" ] && [ "$s_in" = "$s_agent" ]; then
+        if [ "$s_in" = "$s_leader" ]; then
             s_found="$s_found $s_p"
             continue
         fi
         # In braces for bash, which warns of the NUL bytes.
         if { s_env=$(cat "/proc/$s_p/environ"); } 2>/dev/null; then
             case $s_env in *"STUDIO_RUN=$s_run"*) s_found="$s_found $s_p" ;; esac
-        elif [ -n "$s_old" ] && [ "$s_in" = "$s_old" ]; then
-            s_found="$s_found $s_p"
         fi
     done
 }

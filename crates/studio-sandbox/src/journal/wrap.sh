@@ -4,7 +4,7 @@ s_dir=$1 s_nonce=$2 s_run=$3 s_cwd=$4
 shift 4
 mkdir "$s_dir/claim" || exit 71
 look $$ || s_born=0
-printf '%s %s %s\n' $$ "$s_born" "$s_nonce" >"$s_dir/wrapper.new"
+printf '%s %s %s %s\n' $$ "$s_born" "$s_nonce" "$s_era" >"$s_dir/wrapper.new"
 mv "$s_dir/wrapper.new" "$s_dir/wrapper"
 
 # Writes the end down, in one step.
