@@ -1,8 +1,13 @@
+use std::time::Duration;
+
 use studio_agent_codec::Answer;
 use studio_events::EngineEvent;
 use studio_ids::{GateId, MessageId, RunId, SessionId};
 use studio_streams::Offset;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{
+    mpsc::{self, error::SendTimeoutError},
+    oneshot,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -14,6 +19,9 @@ use crate::{
 pub const COMMANDS_WAITING_MAX: usize = 64;
 /// Messages that may wait for an agent; the next one is refused. A room that loops ends here.
 pub const MESSAGES_WAITING_MAX: usize = 64;
+
+/// How long a command waits for its turn in line.
+const COMMAND_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The handle of the one owner of a session's stream and agent process. Commands are obeyed in
 /// the order in which they came. A command whose caller goes away is carried out all the same.
@@ -90,6 +98,15 @@ impl Bridge {
         self.ask(|reply| Command::Say { text, sender, reply }).await
     }
 
+    /// As [`Self::say`] for words whose `user_prompt` the flow has recorded before in its own way
+    /// (a session's first prompt): nothing is recorded here but what becomes of the message. The
+    /// caller chooses the id; saying the same id again to the same run reaches the agent once.
+    ///
+    /// Errors: as [`Self::say`], and [`BridgeError::Undelivered`].
+    pub async fn deliver(&self, id: MessageId, text: String) -> Result<(), BridgeError> {
+        self.ask(|reply| Command::Deliver { id, text, reply }).await
+    }
+
     /// Delivers what is held without anything new; how many messages that were.
     pub async fn say_held(&self) -> Result<usize, BridgeError> {
         self.ask(|reply| Command::SayHeld { reply }).await
@@ -144,8 +161,10 @@ impl Bridge {
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, BridgeError> {
         let (reply, answer) = oneshot::channel();
         let ended = BridgeError::Ended(self.session);
-        if self.commands.send(command(reply)).await.is_err() {
-            return Err(ended);
+        match self.commands.send_timeout(command(reply), COMMAND_PATIENCE).await {
+            Ok(()) => {}
+            Err(SendTimeoutError::Closed(_)) => return Err(ended),
+            Err(SendTimeoutError::Timeout(_)) => return Err(BridgeError::Busy(self.session)),
         }
         answer.await.unwrap_or(Err(ended))
     }

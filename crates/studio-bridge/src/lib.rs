@@ -2,11 +2,22 @@
 //!
 //! Reading order: [`Bridge`] (the handle), [`Parts`] and [`AgentParts`] (what it is made of),
 //! [`Told`] (what its listener hears), [`BridgeError`].
+//!
+//! Inside: `owner` (everything that can happen), `talk` (what is known of the conversation, pure),
+//! `log` (write down, then tell), `run` (start, find again, end), `interrupt`, `restore` (what
+//! the stream remembers), `agent` (what is done to the process), `exit` (an end explained).
 
+mod agent;
 mod bridge;
 mod error;
+mod exit;
+mod interrupt;
+mod log;
 mod owner;
 mod parts;
+mod restore;
+mod run;
+mod talk;
 
 pub use bridge::{Bridge, COMMANDS_WAITING_MAX, MESSAGES_WAITING_MAX};
 pub use error::BridgeError;

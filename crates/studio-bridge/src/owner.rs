@@ -1,14 +1,37 @@
+//! The task that owns a session's stream and its agent process. This file shows everything that
+//! can happen to it; what is done about it stands in the files beside.
+
+use std::{sync::Arc, time::Duration};
+
 use studio_agent_codec::Answer;
-use studio_events::EngineEvent;
-use studio_ids::{GateId, MessageId, RunId};
+use studio_events::{EngineEvent, InternalEvent, JournalMark};
+use studio_ids::{GateId, MessageId, RunId, SessionId};
+use studio_sandbox::{JournalLines, SandboxError};
 use studio_streams::Offset;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
-use crate::{AgentParts, AnswerRecord, Attached, BridgeError, BridgeState, Parts, Record, Waiting};
+use crate::{
+    AgentParts, AnswerRecord, Attached, BridgeError, BridgeSettings, BridgeState,
+    MESSAGES_WAITING_MAX, Parts, Record, Told, Waiting,
+    agent::{After, Agent, Doing, Done, Lines, Outgoing, OutgoingAnswer, Stage},
+    interrupt::Interrupt,
+    log::{Draft, Fate, Log, Then},
+    talk::{Message, Note, Place, Talk, states},
+};
 
 /// Where an answer goes.
 pub(crate) type Reply<T> = oneshot::Sender<Result<T, BridgeError>>;
+
+/// Lines that are recorded as one batch, when they wait already: their number and size.
+const BATCH_LINES_MAX: usize = 128;
+const BATCH_BYTES_MAX: usize = 512 * 1024;
+/// Bytes of journal that may become no event before the position is recorded for its own sake.
+const UNMARKED_BYTES_MAX: u64 = 256 * 1024;
 
 /// All that can be asked of a bridge.
 pub(crate) enum Command {
@@ -17,6 +40,7 @@ pub(crate) enum Command {
     Attach { agent: Box<AgentParts>, run: RunId, reply: Reply<Attached> },
     OpenRun { reply: Reply<Option<RunId>> },
     Say { text: String, sender: Option<String>, reply: Reply<MessageId> },
+    Deliver { id: MessageId, text: String, reply: Reply<()> },
     SayHeld { reply: Reply<usize> },
     Answer { gate: GateId, answer: Answer, recorded: Box<AnswerRecord>, reply: Reply<()> },
     Interrupt { reply: Reply<()> },
@@ -26,14 +50,539 @@ pub(crate) enum Command {
     Detach { reply: Reply<()> },
 }
 
-/// The task that owns everything.
-pub(crate) struct Owner;
+/// Whether the owner goes on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Go {
+    On,
+    Home,
+}
+
+/// All that can happen.
+enum Happening {
+    Stop,
+    Command(Option<Command>),
+    Lines(Lines),
+    Done(RunId, Done),
+    Timer,
+}
+
+/// The owner.
+pub(crate) struct Owner {
+    pub(crate) session: SessionId,
+    pub(crate) settings: BridgeSettings,
+    pub(crate) log: Log,
+    pub(crate) talk: Talk,
+    pub(crate) agent: Option<Agent>,
+    pub(crate) doing: Doing,
+    pub(crate) interrupt: Option<Interrupt>,
+    /// Whether `talk` knows what earlier runs left.
+    pub(crate) remembers: bool,
+    commands: mpsc::Receiver<Command>,
+    stop: CancellationToken,
+}
 
 impl Owner {
+    /// Runs an owner to its end. A fault of it ends this session's bridge and nothing else.
     pub(crate) async fn supervise(
-        _parts: Parts,
-        _commands: mpsc::Receiver<Command>,
-        _stop: CancellationToken,
+        parts: Parts,
+        commands: mpsc::Receiver<Command>,
+        stop: CancellationToken,
     ) {
+        let (session, listener) = (parts.session, Arc::clone(&parts.listener));
+        let mut task = JoinSet::new();
+        task.spawn(Self::new(parts, commands, stop).run());
+        if let Some(Err(error)) = task.join_next().await
+            && error.is_panic()
+        {
+            tracing::error!(session.id = %session, "the bridge of session {session} panicked");
+            let reason = "a fault in the studio ended the session's bridge".to_owned();
+            listener.told(session, &Told::Failed(reason));
+        }
+    }
+
+    fn new(parts: Parts, commands: mpsc::Receiver<Command>, stop: CancellationToken) -> Self {
+        let Parts { session, writer, clock, listener, settings } = parts;
+        Self {
+            session,
+            settings,
+            log: Log::new(session, writer, clock, listener),
+            // Names no process: every launch and attach brings its own.
+            talk: Talk::new(RunId::from_bytes([0; 16])),
+            agent: None,
+            doing: Doing::default(),
+            interrupt: None,
+            remembers: false,
+            commands,
+            stop,
+        }
+    }
+
+    async fn run(mut self) {
+        loop {
+            let go = match self.next().await {
+                Happening::Stop | Happening::Command(None) => Go::Home,
+                Happening::Command(Some(command)) => self.obey(command).await,
+                Happening::Lines(lines) => {
+                    self.read(lines).await;
+                    Go::On
+                }
+                Happening::Done(run, done) => {
+                    self.done(run, done).await;
+                    Go::On
+                }
+                Happening::Timer => {
+                    self.timer().await;
+                    Go::On
+                }
+            };
+            if go == Go::Home || self.meets_its_fate() {
+                return;
+            }
+            self.settle();
+        }
+    }
+
+    /// Waits for what happens next. Dropping it half-way loses nothing.
+    async fn next(&mut self) -> Happening {
+        let due = self.next_timer();
+        let timer = async {
+            match due {
+                Some(due) => sleep_until(due).await,
+                None => std::future::pending().await,
+            }
+        };
+        let may_read = !self.log.is_stuck();
+        let interrupted = self.interrupt.is_some();
+        let lines = match &mut self.agent {
+            Some(agent) if may_read && (interrupted || !agent.is_answering()) => {
+                match &mut agent.stage {
+                    Stage::Reading(lines) => Some(lines),
+                    Stage::Starting(_) | Stage::Linking | Stage::Lost(_) | Stage::Ending => None,
+                }
+            }
+            Some(_) | None => None,
+        };
+        tokio::select! {
+            () = self.stop.cancelled() => Happening::Stop,
+            command = self.commands.recv() => Happening::Command(command),
+            lines = ready_lines(lines) => Happening::Lines(lines),
+            Some((run, done)) = self.doing.next() => Happening::Done(run, done),
+            () = timer => Happening::Timer,
+        }
+    }
+
+    pub(crate) fn stop_token(&self) -> CancellationToken {
+        self.stop.clone()
+    }
+
+    fn next_timer(&self) -> Option<Instant> {
+        let agent = self.agent.as_ref();
+        let link = agent.and_then(|agent| match agent.stage {
+            Stage::Lost(due) => Some(due),
+            Stage::Starting(_) | Stage::Linking | Stage::Reading(_) | Stage::Ending => None,
+        });
+        let write = agent.and_then(|agent| agent.write_at);
+        let interrupt = self.interrupt.as_ref().and_then(Interrupt::due);
+        [self.log.retry_at(), link, write, interrupt].into_iter().flatten().min()
+    }
+
+    async fn timer(&mut self) {
+        let now = Instant::now();
+        if self.log.retry_at().is_some_and(|due| due <= now) {
+            self.log.flush().await;
+        }
+        if let Some(agent) = &mut self.agent {
+            if matches!(agent.stage, Stage::Lost(due) if due <= now) {
+                agent.stage = Stage::Linking;
+                let (sandbox, process) = (Arc::clone(&agent.sandbox), agent.process.clone());
+                self.doing.link(sandbox, process, agent.read_at, true);
+            }
+            if agent.write_at.is_some_and(|due| due <= now) {
+                agent.write_at = None;
+            }
+        }
+        self.interrupt_is_due(now);
+    }
+
+    /// What follows from whatever has changed.
+    fn settle(&mut self) {
+        for late in self.log.take_late() {
+            match late {
+                Then::Nothing => {}
+                Then::Said { id, text } => self.said(id, text),
+            }
+        }
+        self.look_at_interrupt();
+        self.pump();
+    }
+
+    /// Whether the stream belongs to somebody else now, and then tells so.
+    fn meets_its_fate(&self) -> bool {
+        let told = match self.log.fate() {
+            None => return false,
+            Some(Fate::Fenced) => Told::Fenced,
+            Some(Fate::Broken(source)) => {
+                let session = self.session;
+                tracing::error!(
+                    session.id = %session,
+                    error = &**source as &dyn std::error::Error,
+                    "the stream of session {session} takes no more events"
+                );
+                Told::Failed(source.to_string())
+            }
+        };
+        self.log.tell(&told);
+        true
+    }
+
+    async fn obey(&mut self, command: Command) -> Go {
+        // A caller that went away does not need its answer: every send below may fail for that.
+        match command {
+            Command::Record { records, reply } => {
+                reply.send(self.log.write(records.into(), Then::Nothing).await).ok();
+            }
+            Command::Launch { agent, reply } => self.launch(&agent, reply).await,
+            Command::Attach { agent, run, reply } => {
+                reply.send(self.attach(&agent, run).await).ok();
+            }
+            Command::OpenRun { reply } => {
+                reply.send(self.open_run().await).ok();
+            }
+            Command::Say { text, sender, reply } => {
+                reply.send(self.say(text, sender).await).ok();
+            }
+            Command::Deliver { id, text, reply } => {
+                reply.send(self.deliver(id, text).await).ok();
+            }
+            Command::SayHeld { reply } => {
+                reply.send(self.say_held().await).ok();
+            }
+            Command::Answer { gate, answer, recorded, reply } => {
+                self.answer(gate, answer, *recorded, reply).await;
+            }
+            Command::Interrupt { reply } => self.begin_interrupt(reply).await,
+            Command::Queue { reply } => {
+                let queue = self.remember().await.map(|()| self.talk.queue());
+                reply.send(queue).ok();
+            }
+            Command::State { reply } => {
+                reply.send(Ok(self.state())).ok();
+            }
+            Command::Finish { last, reply } => {
+                let result = self.finish(last).await;
+                reply.send(result).ok();
+                return Go::Home;
+            }
+            Command::Detach { reply } => {
+                reply.send(Ok(())).ok();
+                return Go::Home;
+            }
+        }
+        Go::On
+    }
+
+    fn state(&self) -> BridgeState {
+        BridgeState {
+            activity: self.talk.activity(),
+            run: self.agent.as_ref().map(Agent::run),
+            conversation: self.talk.conversation.clone(),
+            degraded: self.log.trouble().map(ToString::to_string),
+        }
+    }
+
+    /// Whether the agent can be told something more.
+    fn may_say(&self) -> Result<(), BridgeError> {
+        let (session, max) = (self.session, MESSAGES_WAITING_MAX);
+        if !self.is_reachable() {
+            return Err(BridgeError::NoAgent(session));
+        }
+        if max <= self.talk.waiting.len() {
+            return Err(BridgeError::QueueFull { session, max });
+        }
+        Ok(())
+    }
+
+    async fn deliver(&mut self, id: MessageId, text: String) -> Result<(), BridgeError> {
+        self.may_say()?;
+        let was_read = self.talk.read.contains(&id);
+        let held = match self.talk.message(id) {
+            None if was_read => return Ok(()),
+            None => false,
+            Some(message) if message.place == Place::Held => true,
+            Some(_on_its_way) => return Ok(()),
+        };
+        let mut ids = self.talk.held();
+        if !held {
+            ids.push(id);
+        }
+        let mut draft = Draft::default();
+        draft.server(states(ids, "queued"));
+        if held {
+            self.log.write(draft, Then::Nothing).await?;
+            self.send_released();
+        } else {
+            self.log.write(draft, Then::Said { id, text: text.clone() }).await?;
+            self.said(id, text);
+        }
+        Ok(())
+    }
+
+    async fn say(
+        &mut self,
+        text: String,
+        sender: Option<String>,
+    ) -> Result<MessageId, BridgeError> {
+        self.may_say()?;
+        let id = MessageId::random();
+        let mut draft = Draft::default();
+        let held = self.talk.held();
+        if !held.is_empty() {
+            draft.server(states(held, "queued"));
+        }
+        let message = text.clone();
+        draft.server(EngineEvent::UserPrompt { message, sender, message_id: Some(id) });
+        self.log.write(draft, Then::Said { id, text: text.clone() }).await?;
+        self.said(id, text);
+        Ok(id)
+    }
+
+    /// The words are recorded: they go to the agent, after what was held.
+    fn said(&mut self, id: MessageId, text: String) {
+        self.send_released();
+        let message = Message { id, text, place: Place::Undelivered, holds: 0 };
+        self.talk.waiting.push_back(message);
+        match &mut self.agent {
+            Some(agent) => agent.outgoing.push_back(Outgoing::Say(id)),
+            // It ended while the record was in doubt. The words are in the stream and are found
+            // there by the next server; this one holds them.
+            None => {
+                self.talk.hold(|message| message.id == id);
+            }
+        }
+    }
+
+    fn send_released(&mut self) -> usize {
+        let Some(agent) = &mut self.agent else { return 0 };
+        let released = self.talk.release();
+        agent.outgoing.extend(released.iter().copied().map(Outgoing::Say));
+        released.len()
+    }
+
+    async fn say_held(&mut self) -> Result<usize, BridgeError> {
+        if !self.is_reachable() {
+            return Err(BridgeError::NoAgent(self.session));
+        }
+        let held = self.talk.held();
+        if held.is_empty() {
+            return Ok(0);
+        }
+        let mut draft = Draft::default();
+        draft.server(states(held, "queued"));
+        self.log.write(draft, Then::Nothing).await?;
+        Ok(self.send_released())
+    }
+
+    /// Whether there is a process that will read what is said now.
+    fn is_reachable(&self) -> bool {
+        !self.talk.lost
+            && self.agent.as_ref().is_some_and(|agent| !matches!(agent.stage, Stage::Ending))
+    }
+
+    async fn answer(
+        &mut self,
+        gate: GateId,
+        answer: Answer,
+        recorded: AnswerRecord,
+        reply: Reply<()>,
+    ) {
+        match self.accept_answer(&gate, recorded).await {
+            Ok(resolved) => {
+                let outgoing = OutgoingAnswer { gate, answer, resolved, reply, attempts: 0 };
+                if let Some(agent) = &mut self.agent {
+                    agent.outgoing.push_back(Outgoing::Answer(Box::new(outgoing)));
+                }
+            }
+            // The caller may have gone.
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    async fn accept_answer(
+        &mut self,
+        gate: &GateId,
+        recorded: AnswerRecord,
+    ) -> Result<EngineEvent, BridgeError> {
+        let session = self.session;
+        let reachable = self.agent.is_some();
+        let Some(pending) = self.talk.ask(gate).filter(|_| reachable) else {
+            return Err(BridgeError::NotAsked { session, gate: gate.clone() });
+        };
+        if pending.answering {
+            let what = format!("the answer to gate {gate}");
+            let reason = "another one is on its way".to_owned();
+            return Err(BridgeError::Undelivered { session, what, reason });
+        }
+        if pending.response.is_none() {
+            let value = match &recorded.response {
+                InternalEvent::GateResponse { value, .. } => value.clone(),
+                InternalEvent::WriterStarted { .. }
+                | InternalEvent::RunStarted { .. }
+                | InternalEvent::Recorded => serde_json::Value::Null,
+            };
+            let mut draft = Draft::default();
+            draft.internal(recorded.response);
+            self.log.write(draft, Then::Nothing).await?;
+            if let Some(pending) = self.talk.ask(gate) {
+                pending.response = Some(value);
+            }
+        }
+        if let Some(pending) = self.talk.ask(gate) {
+            pending.answering = true;
+            pending.resolved = Some(recorded.resolved.clone());
+        }
+        Ok(recorded.resolved)
+    }
+
+    /// Records what was read, then tells it.
+    async fn read(&mut self, read: Lines) {
+        let mut draft = Draft::default();
+        self.hear(read.lines, &mut draft);
+        let mark = self.mark(&mut draft);
+        self.log.put(draft, mark).await;
+        self.lost_needs_stop();
+        let Some(agent) = &mut self.agent else { return };
+        match read.then {
+            After::More => {}
+            After::End => {
+                agent.stage = Stage::Ending;
+                self.doing.end(agent.process.clone());
+            }
+            After::Lost(error) => self.link_lost(error).await,
+        }
+    }
+
+    pub(crate) fn hear(&mut self, lines: Vec<studio_sandbox::JournalLine>, draft: &mut Draft) {
+        let Some(agent) = &mut self.agent else { return };
+        for line in lines {
+            agent.link_is_good();
+            agent.read_at = line.at;
+            for note in self.talk.hear(agent.codec.read_line(&line.data)) {
+                draft.note(note);
+            }
+        }
+    }
+
+    /// The mark for a batch that ends where the journal was read to. A journal that says nothing
+    /// gets an entry of its own now and then.
+    pub(crate) fn mark(&mut self, draft: &mut Draft) -> Option<JournalMark> {
+        let agent = self.agent.as_mut()?;
+        if !draft.has_entries() {
+            if agent.read_at - agent.marked_at < UNMARKED_BYTES_MAX {
+                return None;
+            }
+            draft.internal(InternalEvent::Recorded);
+        }
+        agent.marked_at = agent.read_at;
+        Some(JournalMark { run: agent.run(), at: agent.read_at })
+    }
+
+    pub(crate) async fn link_lost(&mut self, error: SandboxError) {
+        let Some(agent) = &mut self.agent else { return };
+        tracing::warn!(
+            session.id = %self.session,
+            run.id = %agent.run(),
+            error = &error as &dyn std::error::Error,
+            "the link to the agent of session {} is lost",
+            self.session
+        );
+        if matches!(error, SandboxError::Gone { .. }) {
+            self.ended(None, "").await;
+        } else {
+            agent.lose_link();
+        }
+    }
+
+    /// Hands the next thing in line to the process.
+    fn pump(&mut self) {
+        let Some(agent) = &mut self.agent else { return };
+        let busy = agent.writing.is_some() || agent.write_at.is_some();
+        if busy || matches!(agent.stage, Stage::Starting(_) | Stage::Ending) {
+            return;
+        }
+        let run = agent.run();
+        while let Some(next) = agent.outgoing.pop_front() {
+            let (id, input) = match &next {
+                Outgoing::Control { id, line } => (id.clone(), line.clone()),
+                Outgoing::Say(id) => {
+                    let message = self.talk.message(*id);
+                    let Some(message) = message.filter(|m| m.place != Place::Held) else {
+                        continue;
+                    };
+                    let wire = crate::talk::wire_id(message.id, run, message.holds);
+                    let line = agent.codec.say(wire, &message.text);
+                    (format!("say-{wire}"), line.into())
+                }
+                Outgoing::Answer(answer) => {
+                    let Some(pending) = self.talk.ask(&answer.gate) else {
+                        self.not_asked(next);
+                        return self.pump();
+                    };
+                    let id = crate::agent::answer_write_id(&answer.gate, &pending.ask.request_id);
+                    (id, agent.codec.answer(&pending.ask, &answer.answer).into())
+                }
+            };
+            self.doing.write(agent.process.clone(), id, input);
+            agent.writing = Some(next);
+            return;
+        }
+    }
+
+    /// The question was closed before its answer was delivered.
+    pub(crate) fn not_asked(&self, outgoing: Outgoing) {
+        if let Outgoing::Answer(answer) = outgoing {
+            let (session, gate) = (self.session, answer.gate);
+            // The caller may have gone.
+            answer.reply.send(Err(BridgeError::NotAsked { session, gate })).ok();
+        }
+    }
+
+    pub(crate) async fn put(&mut self, notes: Vec<Note>) {
+        self.log.put(notes.into(), None).await;
     }
 }
+
+/// The lines that are there, once there is at least one. Never ready without a link.
+async fn ready_lines(lines: Option<&mut JournalLines>) -> Lines {
+    let Some(lines) = lines else { return std::future::pending().await };
+    let mut read = Lines { lines: Vec::new(), then: After::More };
+    let mut next = lines.next().await;
+    let mut bytes = 0;
+    loop {
+        match next {
+            Ok(Some(line)) => {
+                bytes += line.data.len();
+                read.lines.push(line);
+            }
+            Ok(None) => {
+                read.then = After::End;
+                return read;
+            }
+            Err(error) => {
+                read.then = After::Lost(error);
+                return read;
+            }
+        }
+        if BATCH_LINES_MAX <= read.lines.len() || BATCH_BYTES_MAX <= bytes {
+            return read;
+        }
+        // What waits already is taken along; nothing is waited for.
+        next = tokio::select! {
+            biased;
+            next = lines.next() => next,
+            () = std::future::ready(()) => return read,
+        };
+    }
+}
+
+/// How long reading out a stopped process may take.
+pub(crate) const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
