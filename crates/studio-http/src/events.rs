@@ -124,14 +124,11 @@ impl Reader {
 
     fn ended(&self, error: &StreamError) {
         let session = self.session;
-        match error {
-            StreamError::NotFound { .. } => {
-                tracing::debug!(session.id = %session, "session {session} is gone, its reader ends");
-            }
-            other => {
-                let why = causes(other);
-                tracing::warn!(session.id = %session, error = why, "a reader ends: {why}");
-            }
+        if matches!(error, StreamError::NotFound { .. }) {
+            tracing::debug!(session.id = %session, "session {session} is gone, its reader ends");
+        } else {
+            let why = causes(error);
+            tracing::warn!(session.id = %session, error = why, "a reader ends: {why}");
         }
     }
 }

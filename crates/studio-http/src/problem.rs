@@ -63,24 +63,22 @@ impl From<FlowError> for Problem {
             FlowError::CreateStream { .. } => {
                 (ErrorCode::StreamsUnavailable, Some("Failed to create event stream".to_owned()))
             }
-            FlowError::Write { source, .. } => match source.as_ref() {
-                StreamError::NotFound { .. } => (ErrorCode::SessionNotFound, None),
-                _ => (ErrorCode::StreamsUnavailable, Some("Failed to write event".to_owned())),
-            },
+            FlowError::Write { source, .. } if is_gone(source) => {
+                (ErrorCode::SessionNotFound, None)
+            }
+            FlowError::Write { .. } => {
+                (ErrorCode::StreamsUnavailable, Some("Failed to write event".to_owned()))
+            }
             FlowError::Registry { .. } => (ErrorCode::StreamsUnavailable, None),
-            FlowError::Read { source, .. } => match source.as_ref() {
-                StreamError::BadOffset { .. } => (ErrorCode::BadOffset, None),
-                StreamError::NotFound { .. } => (ErrorCode::SessionNotFound, None),
-                _ => (ErrorCode::StreamsUnavailable, None),
-            },
+            FlowError::Read { source, .. } if is_gone(source) => (ErrorCode::SessionNotFound, None),
+            FlowError::Read { source, .. }
+                if matches!(source.as_ref(), StreamError::BadOffset { .. }) =>
+            {
+                (ErrorCode::BadOffset, None)
+            }
+            FlowError::Read { .. } => (ErrorCode::StreamsUnavailable, None),
             FlowError::NoSandbox(_) => (ErrorCode::SandboxNotRunning, None),
-            FlowError::Sandbox { source, .. } => match source.as_ref() {
-                // These two were written for whoever can do something about it.
-                SandboxError::NotSetUp { .. } | SandboxError::Unavailable { .. } => {
-                    (ErrorCode::SandboxFailed, Some(source.to_string()))
-                }
-                _ => (ErrorCode::SandboxFailed, None),
-            },
+            FlowError::Sandbox { source, .. } => (ErrorCode::SandboxFailed, what_to_do(source)),
             FlowError::Undelivered { reason, .. } => {
                 let told = format!("The agent could not be reached: {reason}");
                 (ErrorCode::AgentUnreachable, Some(told))
@@ -97,6 +95,16 @@ impl From<FlowError> for Problem {
         let told = told.unwrap_or_else(|| code.title().to_owned());
         Self { cause: Some(Cause(Arc::new(error))), ..Self::told(code, told) }
     }
+}
+
+fn is_gone(error: &StreamError) -> bool {
+    matches!(error, StreamError::NotFound { .. })
+}
+
+/// The sentence of failures that were written for whoever can do something about them.
+fn what_to_do(error: &SandboxError) -> Option<String> {
+    let helpful = matches!(error, SandboxError::NotSetUp { .. } | SandboxError::Unavailable { .. });
+    helpful.then(|| error.to_string())
 }
 
 impl IntoResponse for Problem {

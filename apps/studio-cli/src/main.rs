@@ -1,0 +1,122 @@
+//! The `studio` command.
+//!
+//! Reading order: this file (what can be asked), [`client`] (requests and their failures),
+//! [`sse`] (bytes to events), [`follow`] (events across reconnects), [`show`] (events to lines),
+//! [`commands`] (one function for each command).
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to a person")]
+
+mod client;
+mod commands;
+mod follow;
+mod show;
+mod sse;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use studio_ids::SessionId;
+use studio_server::ServeArgs;
+
+/// Agent Studio: describe a task, a real coding agent does it in a sandbox.
+#[derive(Parser)]
+#[command(name = "studio", version)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Start the server
+    Serve(ServeArgs),
+    /// Give an agent something to do, and watch it until its turn ends
+    Create {
+        /// What you want
+        description: String,
+        /// Neither infrastructure question nor template: the description is the prompt
+        /// (development mode only)
+        #[arg(long)]
+        freeform: bool,
+        /// The model
+        #[arg(long)]
+        model: Option<String>,
+        /// Do not watch
+        #[arg(long)]
+        detach: bool,
+        #[command(flatten)]
+        to: Server,
+    },
+    /// Follow a session: its history, then what happens, until ctrl-c
+    Tail {
+        /// The session's id
+        session: SessionId,
+        /// Where to begin: -1 (the beginning), now, or the id of an event
+        #[arg(long, default_value = "-1", allow_hyphen_values = true, value_name = "PLACE")]
+        from: String,
+        /// Print events as JSON, one a line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        to: Server,
+    },
+    /// Say something to a session's agent
+    Say {
+        /// The session's id
+        session: SessionId,
+        /// The words
+        request: String,
+        #[command(flatten)]
+        to: Server,
+    },
+    /// Show what waits for an answer in a session, or answer it
+    Answer {
+        /// The session's id
+        session: SessionId,
+        /// The answer: `allow` or `deny` for a permission, `local` for the infrastructure, your
+        /// words for a question (one for each question). Nothing shows what waits
+        answer: Vec<String>,
+        /// Which gate, when several wait
+        #[arg(long)]
+        gate: Option<String>,
+        #[command(flatten)]
+        to: Server,
+    },
+    /// List the sessions, newest first
+    Sessions {
+        /// Print them as JSON, one a line
+        #[arg(long)]
+        json: bool,
+        #[command(flatten)]
+        to: Server,
+    },
+}
+
+/// Which server, and what opens it.
+#[derive(Args, Clone, Debug)]
+struct Server {
+    /// The server
+    #[arg(long, env = "STUDIO_URL", default_value = "http://127.0.0.1:4400", value_name = "URL")]
+    server: String,
+    /// The session's token (or the operator's); read from the data directory when absent
+    #[arg(long, env = "STUDIO_TOKEN", hide_env_values = true)]
+    token: Option<String>,
+    /// The server's data directory, on its own machine
+    #[arg(long, env = "DATA_DIR", default_value = ".agent-studio", value_name = "DIR")]
+    data_dir: PathBuf,
+}
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Serve(args) => studio_server::main(args),
+        other => match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            Ok(runtime) => runtime.block_on(commands::run(other)).unwrap_or_else(|error| {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }),
+            Err(error) => {
+                eprintln!("error: {error}");
+                ExitCode::FAILURE
+            }
+        },
+    }
+}

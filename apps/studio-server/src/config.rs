@@ -1,0 +1,381 @@
+use std::{
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    str::FromStr,
+    time::Duration,
+};
+
+use clap::{Args, ValueEnum};
+use studio_flows::{AgentSettings, Mode, Settings};
+use studio_http::{Creation, HttpSettings};
+use studio_sandbox::Secret;
+
+use crate::ConfigError;
+
+/// The options of `serve`. Each one wins over its variable.
+#[derive(Args, Clone, Debug, Default)]
+pub struct ServeArgs {
+    /// Port to listen on; 0 takes any free one [env: PORT] [default: 4400]
+    #[arg(short, long, value_name = "PORT")]
+    pub port: Option<u16>,
+    /// Address to listen on; others than loopback need STUDIO_ALLOWED_HOSTS
+    /// [env: STUDIO_HOST] [default: 127.0.0.1]
+    #[arg(long, value_name = "ADDRESS")]
+    pub host: Option<IpAddr>,
+    /// Where everything is kept [env: DATA_DIR] [default: .agent-studio]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Where agents run [env: SANDBOX_RUNTIME] [default: auto]
+    #[arg(long, value_name = "RUNTIME")]
+    pub sandbox: Option<Runtime>,
+    /// How the log on stderr is written [env: STUDIO_LOG_FORMAT] [default: text]
+    #[arg(long, value_name = "FORMAT")]
+    pub log_format: Option<LogFormat>,
+}
+
+/// Where agents run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Runtime {
+    /// Docker when an engine answers, else this machine.
+    #[default]
+    Auto,
+    /// Containers of a Docker engine.
+    Docker,
+    /// Jailed processes of this machine.
+    Local,
+}
+
+/// How the log is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Everything that can be set about the server, read once. See `docs/configuration.md`.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Where everything is kept.
+    pub data_dir: PathBuf,
+    /// Where agents run.
+    pub runtime: Runtime,
+    /// The Docker engine, when it is not this machine's usual one.
+    pub docker_engine: Option<String>,
+    /// The image of Docker sandboxes, when it is not the studio's own.
+    pub sandbox_image: Option<String>,
+    /// Directory of the agent's program, for the local runtime.
+    pub agent_path: Option<PathBuf>,
+    /// Where programs are looked up.
+    pub path: Option<String>,
+    /// The user's home directory: hidden from local sandboxes.
+    pub home: Option<PathBuf>,
+    /// The key of tokens, when it is not the data directory's own.
+    pub token_key: Option<Secret>,
+    /// Whether the reference's derivations of tokens are given out and accepted.
+    pub reference_tokens: bool,
+    /// How long tokens of the studio's own form last.
+    pub token_lifetime: Duration,
+    /// The studio's settings.
+    pub studio: Settings,
+    /// The routes' settings.
+    pub http: HttpSettings,
+    /// How the log is written.
+    pub log_format: LogFormat,
+    /// What is logged: `info`, `studio_http=debug`.
+    pub log_filter: String,
+}
+
+impl Config {
+    /// Reads everything from the options and from variables, which `variable` looks up.
+    pub fn read(
+        args: ServeArgs,
+        variable: impl Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let env = Env { variable };
+        let port = match args.port {
+            Some(port) => port,
+            None => env.parsed("PORT", "a port from 0 to 65535")?.unwrap_or(4400),
+        };
+        let host = match args.host {
+            Some(host) => host,
+            None => {
+                env.parsed("STUDIO_HOST", "an IP address")?.unwrap_or(IpAddr::from([127, 0, 0, 1]))
+            }
+        };
+        let listen = SocketAddr::new(host, port);
+        let mode = match env.flag("STUDIO_DEV_MODE")? {
+            Some(true) => Mode::Dev,
+            Some(false) | None => Mode::Production,
+        };
+        let http = http_settings(&env, host, mode)?;
+        let runtime = env.word("SANDBOX_RUNTIME", args.sandbox)?;
+        let log_format = env.word("STUDIO_LOG_FORMAT", args.log_format)?;
+        let days: Option<u64> = env.parsed("STUDIO_TOKEN_DAYS", "a number of days over 0")?;
+        if days == Some(0) {
+            return Err(bad("STUDIO_TOKEN_DAYS", "0", "must be a number of days over 0"));
+        }
+        let default_lifetime = studio_auth::Keys::LIFETIME_DEFAULT;
+        Ok(Self {
+            listen,
+            data_dir: args
+                .data_dir
+                .or_else(|| env.text("DATA_DIR").map(PathBuf::from))
+                .unwrap_or_else(|| PathBuf::from(".agent-studio")),
+            runtime,
+            docker_engine: env.text("DOCKER_HOST"),
+            sandbox_image: env.text("STUDIO_SANDBOX_IMAGE"),
+            agent_path: env.text("STUDIO_AGENT_PATH").map(PathBuf::from),
+            path: env.text("PATH"),
+            home: env.text("HOME").map(PathBuf::from),
+            token_key: env
+                .text("STUDIO_TOKEN_KEY")
+                .or_else(|| env.text("DS_SECRET"))
+                .map(Secret::new),
+            reference_tokens: env.flag("STUDIO_REFERENCE_TOKENS")?.unwrap_or(true),
+            token_lifetime: days.map_or(default_lifetime, |days| {
+                Duration::from_secs(days.saturating_mul(24 * 60 * 60))
+            }),
+            studio: studio_settings(&env, mode)?,
+            http,
+            log_format,
+            log_filter: env.text("STUDIO_LOG").unwrap_or_else(|| "info".to_owned()),
+        })
+    }
+}
+
+fn http_settings<F: Fn(&str) -> Option<String>>(
+    env: &Env<F>,
+    host: IpAddr,
+    mode: Mode,
+) -> Result<HttpSettings, ConfigError> {
+    let mut http = HttpSettings::default();
+    let hosts = env.list("STUDIO_ALLOWED_HOSTS");
+    if !host.is_loopback() {
+        // What is refused later is better refused now (the security rules of this project).
+        if mode == Mode::Dev {
+            return Err(ConfigError::Together(format!(
+                "development mode is for this machine alone: leave STUDIO_DEV_MODE out, or do \
+                 not listen on {host}"
+            )));
+        }
+        if hosts.is_empty() {
+            return Err(ConfigError::Together(format!(
+                "listening on {host} lets others in: set STUDIO_ALLOWED_HOSTS to the names under \
+                 which they reach this studio, like studio.example.com"
+            )));
+        }
+        let open = env.flag("STUDIO_OPEN_CREATION")?.unwrap_or(false);
+        http.creation = if open { Creation::Open } else { Creation::Operator };
+    }
+    http.allowed_hosts.extend(hosts);
+    http.allowed_origins = env.list("STUDIO_ALLOWED_ORIGINS");
+    let with_scheme = |origin: &&String| origin.contains("://") && !origin.ends_with('/');
+    if let Some(origin) = http.allowed_origins.iter().find(|origin| !with_scheme(origin)) {
+        return Err(bad("STUDIO_ALLOWED_ORIGINS", origin, "must be like https://example.com"));
+    }
+    for proxy in env.list("STUDIO_TRUSTED_PROXIES") {
+        let network = proxy
+            .parse()
+            .map_err(|error| bad("STUDIO_TRUSTED_PROXIES", &proxy, format!("{error}")))?;
+        http.trusted_proxies.push(network);
+    }
+    Ok(http)
+}
+
+fn studio_settings<F: Fn(&str) -> Option<String>>(
+    env: &Env<F>,
+    mode: Mode,
+) -> Result<Settings, ConfigError> {
+    let defaults = Settings::default();
+    const COST: &str = "MAX_SESSION_COST_USD";
+    let cost: Option<f64> = env.parsed(COST, "a number of US dollars, 0 = no limit")?;
+    if let Some(cost) = cost.filter(|cost| !cost.is_finite() || *cost < 0.0) {
+        return Err(bad(COST, &cost.to_string(), "must be a number of US dollars, 0 = no limit"));
+    }
+    let per_hour: Option<u32> =
+        env.parsed("MAX_SESSIONS_PER_IP_PER_HOUR", "a whole number, 0 = no limit")?;
+    let credentials = ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), Secret::new(env.text(name)?))))
+        .collect();
+    let agent_env: BTreeMap<String, String> = ["ANTHROPIC_BASE_URL"]
+        .into_iter()
+        .filter_map(|name| Some((name.to_owned(), env.text(name)?)))
+        .collect();
+    let agent = AgentSettings {
+        model: env.text("STUDIO_MODEL"),
+        credentials,
+        env: agent_env,
+        ..AgentSettings::default()
+    };
+    Ok(Settings {
+        mode,
+        max_session_cost_usd: match cost {
+            None => defaults.max_session_cost_usd,
+            Some(cost) => Some(cost).filter(|cost| 0.0 < *cost),
+        },
+        max_sessions_per_ip_per_hour: match per_hour {
+            None => defaults.max_sessions_per_ip_per_hour,
+            Some(max) => Some(max).filter(|max| 0 < *max),
+        },
+        agent,
+        ..defaults
+    })
+}
+
+fn bad(name: &'static str, value: &str, reason: impl Into<String>) -> ConfigError {
+    ConfigError::Value { name, value: value.to_owned(), reason: reason.into() }
+}
+
+/// The environment. An empty variable is one that is not set.
+struct Env<F> {
+    variable: F,
+}
+
+impl<F: Fn(&str) -> Option<String>> Env<F> {
+    fn text(&self, name: &str) -> Option<String> {
+        (self.variable)(name).filter(|text| !text.is_empty())
+    }
+
+    fn parsed<T: FromStr>(
+        &self,
+        name: &'static str,
+        wanted: &str,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        let parsed = text.parse().map(Some);
+        parsed.map_err(|_malformed| bad(name, &text, format!("must be {wanted}")))
+    }
+
+    fn flag(&self, name: &'static str) -> Result<Option<bool>, ConfigError> {
+        match self.text(name).as_deref() {
+            None => Ok(None),
+            Some("1") => Ok(Some(true)),
+            Some("0") => Ok(Some(false)),
+            Some(other) => Err(bad(name, other, "must be 1 (on) or 0 (off)")),
+        }
+    }
+
+    fn list(&self, name: &str) -> Vec<String> {
+        let text = self.text(name).unwrap_or_default();
+        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
+    }
+
+    fn word<T: ValueEnum + Default>(
+        &self,
+        name: &'static str,
+        option: Option<T>,
+    ) -> Result<T, ConfigError> {
+        if let Some(word) = option {
+            return Ok(word);
+        }
+        let Some(text) = self.text(name) else { return Ok(T::default()) };
+        T::from_str(&text, true).map_err(|_unknown| {
+            let words: Vec<String> = T::value_variants()
+                .iter()
+                .filter_map(|word| Some(word.to_possible_value()?.get_name().to_owned()))
+                .collect();
+            bad(name, &text, format!("must be one of {}", words.join(", ")))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(args: ServeArgs, env: &[(&str, &str)]) -> Result<Config, String> {
+        let find = |name: &str| {
+            env.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned())
+        };
+        Config::read(args, find).map_err(|error| error.to_string())
+    }
+
+    fn refused(env: &[(&str, &str)]) -> String {
+        read(ServeArgs::default(), env).unwrap_err()
+    }
+
+    #[test]
+    fn nothing_needs_to_be_set() {
+        let config = read(ServeArgs::default(), &[]).unwrap();
+        assert_eq!(config.listen.to_string(), "127.0.0.1:4400");
+        assert_eq!(config.data_dir, PathBuf::from(".agent-studio"));
+        assert_eq!(config.runtime, Runtime::Auto);
+        assert_eq!(config.studio.mode, Mode::Production);
+        assert_eq!(config.studio.max_session_cost_usd, Some(5.0));
+        assert_eq!(config.studio.max_sessions_per_ip_per_hour, Some(5));
+        assert_eq!(config.http.creation, Creation::Open);
+    }
+
+    #[test]
+    fn d30_95_an_option_wins_over_its_variable_and_that_over_the_default() {
+        let env = [("PORT", "5000"), ("DATA_DIR", "from-env"), ("SANDBOX_RUNTIME", "DOCKER")];
+        let config = read(ServeArgs::default(), &env).unwrap();
+        assert_eq!(config.listen.port(), 5000);
+        assert_eq!(config.data_dir, PathBuf::from("from-env"));
+        assert_eq!(config.runtime, Runtime::Docker);
+        let args = ServeArgs {
+            port: Some(0),
+            data_dir: Some("from-args".into()),
+            sandbox: Some(Runtime::Local),
+            ..ServeArgs::default()
+        };
+        let config = read(args, &env).unwrap();
+        assert_eq!(config.listen.port(), 0);
+        assert_eq!(config.data_dir, PathBuf::from("from-args"));
+        assert_eq!(config.runtime, Runtime::Local);
+    }
+
+    #[test]
+    fn d30_95_a_value_that_is_not_understood_refuses_to_start() {
+        for (name, value) in [
+            ("PORT", "65536"),
+            ("PORT", "many"),
+            ("STUDIO_HOST", "localhost"),
+            ("STUDIO_DEV_MODE", "true"),
+            ("SANDBOX_RUNTIME", "sprites"),
+            ("MAX_SESSION_COST_USD", "-1"),
+            ("MAX_SESSION_COST_USD", "NaN"),
+            ("MAX_SESSION_COST_USD", "5 USD"),
+            ("MAX_SESSIONS_PER_IP_PER_HOUR", "-1"),
+            ("MAX_SESSIONS_PER_IP_PER_HOUR", "1.5"),
+            ("STUDIO_TRUSTED_PROXIES", "10.0.0.0/8, x"),
+            ("STUDIO_ALLOWED_ORIGINS", "example.com"),
+            ("STUDIO_TOKEN_DAYS", "0"),
+            ("STUDIO_LOG_FORMAT", "xml"),
+        ] {
+            assert!(refused(&[(name, value)]).starts_with(name), "{name}={value}");
+        }
+    }
+
+    #[test]
+    fn d30_95_zero_means_no_limit() {
+        let env = [("MAX_SESSION_COST_USD", "0"), ("MAX_SESSIONS_PER_IP_PER_HOUR", "0")];
+        let config = read(ServeArgs::default(), &env).unwrap();
+        assert_eq!(config.studio.max_session_cost_usd, None);
+        assert_eq!(config.studio.max_sessions_per_ip_per_hour, None);
+    }
+
+    #[test]
+    fn a_door_for_others_needs_a_name_and_is_closed_by_default() {
+        assert!(refused(&[("STUDIO_HOST", "0.0.0.0")]).contains("STUDIO_ALLOWED_HOSTS"));
+        let named = [("STUDIO_HOST", "0.0.0.0"), ("STUDIO_ALLOWED_HOSTS", "studio.example.com")];
+        let config = read(ServeArgs::default(), &named).unwrap();
+        assert_eq!(config.http.creation, Creation::Operator);
+        let dev = [named[0], named[1], ("STUDIO_DEV_MODE", "1")];
+        assert!(refused(&dev).contains("development mode"));
+    }
+
+    #[test]
+    fn credentials_are_never_printed() {
+        let env = [("ANTHROPIC_API_KEY", "hunter2"), ("STUDIO_TOKEN_KEY", "hunter2hunter2")];
+        let config = read(ServeArgs::default(), &env).unwrap();
+        assert!(!format!("{config:?}").contains("hunter2"));
+    }
+}

@@ -1,0 +1,81 @@
+use std::{net::SocketAddr, path::PathBuf};
+
+/// A setting that cannot be meant so. Nothing is guessed and nothing silently replaced.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A value that the setting does not take.
+    #[error("{name}={value}: {reason}")]
+    Value {
+        /// The variable or option.
+        name: &'static str,
+        /// What was given; never a secret's value.
+        value: String,
+        /// What it takes.
+        reason: String,
+    },
+    /// Settings that must not stand together.
+    #[error("{0}")]
+    Together(String),
+}
+
+/// Why the server did not start. The message says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A setting is wrong.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Somebody listens there already.
+    #[error(
+        "{address} is in use by another program; stop it, or choose another port with --port \
+         (0 takes any free one)"
+    )]
+    PortInUse {
+        /// Where.
+        address: SocketAddr,
+    },
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// Where.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The data directory cannot be used.
+    #[error(
+        "the data directory {} cannot be used; make it writable for this user, or choose another \
+         with --data-dir", dir.display()
+    )]
+    DataDir {
+        /// Which.
+        dir: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The token key of the data directory is unusable.
+    #[error("{}: {reason}; restore the file, or remove it to get a new key (all tokens given out so far become void)", file.display())]
+    Key {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The stream store cannot be opened.
+    #[error(transparent)]
+    Streams(#[from] studio_streams_local::OpenError),
+    /// Docker was asked for and does not answer.
+    #[error(
+        "no Docker engine answers; start one (or point DOCKER_HOST to it), or let agents run on \
+         this machine with --sandbox local"
+    )]
+    NoEngine {
+        /// What its client said.
+        source: studio_sandbox::SandboxError,
+    },
+    /// No sandbox provider can be used.
+    #[error(transparent)]
+    Sandbox(#[from] studio_sandbox::SandboxError),
+    /// What was recorded cannot be read.
+    #[error("what the studio recorded before cannot be taken up")]
+    Studio(#[source] studio_flows::FlowError),
+}

@@ -1,0 +1,88 @@
+use std::{
+    io,
+    net::SocketAddr,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use studio_events::Timestamp;
+use studio_flows::{Parts, Studio};
+use studio_http::{HttpState, ServeOptions};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::{Config, StartError, data_dir::DataDir, wire};
+
+/// How long the studio may take to let go of its agents.
+const STOP_PATIENCE: Duration = Duration::from_millis(400);
+
+/// Serves until `stop`. `ready` is called once, with the address, when requests are answered.
+///
+/// Agents that run when this returns go on; the next server over the same data directory takes
+/// them up.
+pub async fn run(
+    config: Config,
+    stop: CancellationToken,
+    ready: impl FnOnce(SocketAddr),
+) -> Result<(), StartError> {
+    let listener = listen(config.listen).await?;
+    let address = listener
+        .local_addr()
+        .map_err(|source| StartError::Listen { address: config.listen, source })?;
+
+    let dir = DataDir::make(&config.data_dir)?;
+    // The lock on the directory first: nobody else writes below it from here on.
+    let streams = wire::streams(&dir).await?;
+    let keys = dir.keys(&config)?;
+    let operator_token = dir.write_operator_token(&keys)?;
+    let provider = wire::provider(&config, &dir).await?;
+
+    let mut http = config.http.clone();
+    let abilities = provider.abilities();
+    tracing::info!(sandbox.runtime = provider.name(), "sandboxes: {}", abilities.notice);
+    http.isolation = Some(abilities.notice);
+    warn_of_what_is_missing(&config);
+
+    let clock = Arc::new(|| Timestamp::from(SystemTime::now()));
+    let parts = Parts {
+        streams: Arc::new(streams.clone()),
+        provider,
+        settings: config.studio.clone(),
+        clock,
+    };
+    let studio = Studio::start(parts).await.map_err(StartError::Studio)?;
+
+    let state = HttpState::new(studio.clone(), keys, http, stop.clone());
+    tracing::info!("the operator's token is in {}", operator_token.display());
+    let router = studio_http::router(state);
+    let serving = studio_http::serve(listener, router, ServeOptions::default(), stop);
+    ready(address);
+    serving.await;
+
+    let stopping = async {
+        studio.stop().await;
+        streams.stop().await;
+    };
+    // What was acknowledged is on the disk anyway; the rest is taken up by the next server.
+    if tokio::time::timeout(STOP_PATIENCE, stopping).await.is_err() {
+        tracing::warn!("the studio did not come to rest within {STOP_PATIENCE:?}");
+    }
+    Ok(())
+}
+
+async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).await.map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => StartError::PortInUse { address },
+        _ => StartError::Listen { address, source },
+    })
+}
+
+fn warn_of_what_is_missing(config: &Config) {
+    let agent = &config.studio.agent;
+    if agent.credentials.is_empty() && !agent.env.contains_key("ANTHROPIC_BASE_URL") {
+        tracing::warn!(
+            "no credential for agents: set ANTHROPIC_API_KEY (or CLAUDE_CODE_OAUTH_TOKEN), or \
+             send `apiKey` with every session"
+        );
+    }
+}

@@ -1,0 +1,118 @@
+//! The one file that names concrete adapters: another store or vendor is a change here.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use studio_sandbox::SandboxProvider;
+use studio_sandbox_docker::{DockerOptions, DockerProvider, ImageSource, Recipe};
+use studio_sandbox_local::{LocalOptions, LocalProvider};
+use studio_streams_local::{LocalStreams, Options};
+
+use crate::{Config, Runtime, StartError, data_dir::DataDir};
+
+/// How long an engine may take to answer before it counts as absent.
+const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
+/// The agent's program.
+const AGENT: &str = "claude";
+
+/// Where everything is written.
+pub(crate) type Streams = LocalStreams;
+
+/// Opens the streams of a data directory and takes its lock.
+pub(crate) async fn streams(dir: &DataDir) -> Result<Streams, StartError> {
+    let place = dir.file("streams");
+    let opening = move || LocalStreams::open(place, Options::default());
+    match tokio::task::spawn_blocking(opening).await {
+        Ok(store) => Ok(store?),
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// Where agents work.
+pub(crate) async fn provider(
+    config: &Config,
+    dir: &DataDir,
+) -> Result<Arc<dyn SandboxProvider>, StartError> {
+    match config.runtime {
+        Runtime::Docker => docker(config, dir).await,
+        Runtime::Local => local(config, dir).await,
+        Runtime::Auto => match engine(config, dir).await {
+            Ok(provider) => Ok(provider),
+            Err(why) => {
+                tracing::info!("no Docker engine answers ({why}): agents run on this machine");
+                local(config, dir).await
+            }
+        },
+    }
+}
+
+async fn docker(config: &Config, dir: &DataDir) -> Result<Arc<dyn SandboxProvider>, StartError> {
+    match connected(config, dir).await {
+        Ok(provider) => Ok(Arc::new(provider)),
+        Err(StartError::Sandbox(source)) => Err(StartError::NoEngine { source }),
+        Err(other) => Err(other),
+    }
+}
+
+async fn engine(config: &Config, dir: &DataDir) -> Result<Arc<dyn SandboxProvider>, String> {
+    match tokio::time::timeout(ENGINE_PATIENCE, connected(config, dir)).await {
+        Ok(Ok(provider)) => Ok(Arc::new(provider)),
+        Ok(Err(error)) => Err(error.to_string()),
+        Err(_elapsed) => Err(format!("no answer within {ENGINE_PATIENCE:?}")),
+    }
+}
+
+async fn connected(config: &Config, dir: &DataDir) -> Result<DockerProvider, StartError> {
+    let owner = dir
+        .owner()?
+        .parse()
+        .map_err(|error| StartError::Key { file: dir.file("owner"), reason: format!("{error}") })?;
+    let image = match &config.sandbox_image {
+        Some(tag) => ImageSource::Tag(tag.clone()),
+        None => ImageSource::Recipe(Recipe::agent()),
+    };
+    let options = DockerOptions { engine: config.docker_engine.clone(), owner, image };
+    Ok(DockerProvider::connect(options).await?)
+}
+
+async fn local(config: &Config, dir: &DataDir) -> Result<Arc<dyn SandboxProvider>, StartError> {
+    let agent = agent_program(config);
+    if agent.is_none() {
+        tracing::warn!(
+            "the {AGENT} program was not found: install it (npm install -g \
+             @anthropic-ai/claude-code), or set STUDIO_AGENT_PATH to its directory"
+        );
+    }
+    let mut options = LocalOptions::default();
+    options.hidden.push(dir.path().to_owned());
+    options.hidden.extend(config.home.clone().filter(|home| home.is_absolute()));
+    for program in agent.iter().flat_map(|dir| [dir.join(AGENT), dir.join("node")]) {
+        allow_program(&program, &mut options);
+    }
+    let root = dir.file("sandboxes");
+    let provider = LocalProvider::open(root, options).await?;
+    Ok(Arc::new(provider))
+}
+
+/// Where the agent's program lies: the directory that was set, else the first on `PATH` with it.
+fn agent_program(config: &Config) -> Option<PathBuf> {
+    let has_agent = |dir: &PathBuf| dir.is_absolute() && dir.join(AGENT).is_file();
+    match &config.agent_path {
+        Some(dir) => std::path::absolute(dir).ok().filter(has_agent),
+        None => std::env::split_paths(config.path.as_deref()?).find(has_agent),
+    }
+}
+
+/// A program and the package that it belongs to are readable inside.
+fn allow_program(program: &Path, options: &mut LocalOptions) {
+    let (Some(dir), Ok(target)) = (program.parent(), program.canonicalize()) else { return };
+    if !options.path_dirs.iter().any(|known| known == dir) {
+        options.path_dirs.push(dir.to_owned());
+    }
+    let package = target.ancestors().find(|dir| dir.join("package.json").is_file());
+    let readable = package.or(target.parent()).map(Path::to_owned);
+    options.readable.extend(readable);
+}
