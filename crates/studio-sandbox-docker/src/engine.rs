@@ -12,6 +12,7 @@ use bollard::{
 use futures::StreamExt;
 use studio_ids::SessionId;
 use studio_sandbox::SandboxError;
+use tokio::sync::oneshot;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{Owner, container::labels};
@@ -118,12 +119,15 @@ impl Engine {
         T: Send + 'static,
         F: Future<Output = Result<T, SandboxError>> + Send + 'static,
     {
-        match self.spawn(work).await {
-            Ok(result) => result,
-            Err(source) => {
-                Err(SandboxError::Vendor { tried: tried.to_owned(), source: Box::new(source) })
-            }
-        }
+        let (tell, told) = oneshot::channel();
+        self.spawn(async move {
+            // What nobody takes is dropped here, so that the undoing it begins is waited for by
+            // `settle` without a gap.
+            let _not_wanted_any_more = tell.send(work.await);
+        });
+        told.await.unwrap_or_else(|source| {
+            Err(SandboxError::Vendor { tried: tried.to_owned(), source: Box::new(source) })
+        })
     }
 
     /// Raised when long work (a build) has to stop.

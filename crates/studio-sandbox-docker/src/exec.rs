@@ -28,7 +28,10 @@ const EXIT_POLL: Duration = Duration::from_millis(10);
 /// Says on stderr which process group this is, then becomes the program. Without that word the
 /// program does not run, whatever else came; with it the group can be ended later, which the
 /// engine itself has no call for. The first process of an exec leads a session of its own.
-const LAUNCH: &str = r#"command -v "$1" >/dev/null 2>&1 || { echo studio-missing >&2; exit 127; }
+const LAUNCH: &str = r#"case $1 in
+*/*) [ -f "$1" ] && [ -x "$1" ] ;;
+*) command -v "$1" >/dev/null 2>&1 ;;
+esac || { echo studio-missing >&2; exit 127; }
 echo "studio-group $$" >&2
 exec "$@""#;
 const GROUP_WORD: &str = "studio-group ";
@@ -191,7 +194,9 @@ async fn launch(
             let leash = Leash { engine, container, exec, group, hold: Hold::Runs };
             Ok(Link { input: with_input.then_some(input), output, early, leash })
         }
-        Ok(Word::Missing) => Err(not_started(&program, "there is no such program inside")),
+        Ok(Word::Missing) => {
+            Err(not_started(&program, "no such program inside, or not an executable one"))
+        }
         Ok(Word::Failed(reason)) => Err(why_not(engine, container, &program, &reason).await),
         Err(trouble) => Err(trouble.of(format!("starting {program}"), container)),
     }
