@@ -111,7 +111,7 @@ pub struct SandboxRecord {
 }
 
 /// What the studio keeps of a session and clients do not see.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SessionPrivate {
     /// How far the preparation has come.
@@ -127,6 +127,15 @@ pub struct SessionPrivate {
     /// The agent's process, the last that was started.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<RunId>,
+    /// The model, if the caller chose one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Whether a person is asked about everything that changes something, if the caller chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ask_all: Option<bool>,
+    /// US dollars after which the session stops, if the caller chose.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub budget_usd: Option<f64>,
 }
 
 /// A change of a session. Absent = unchanged; `Some(None)` (JSON `null`) = cleared.

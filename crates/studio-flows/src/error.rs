@@ -1,6 +1,8 @@
 use std::sync::Arc;
 
+use studio_bridge::BridgeError;
 use studio_ids::SessionId;
+use studio_registry::RegistryError;
 use studio_sandbox::SandboxError;
 use studio_streams::StreamError;
 
@@ -29,11 +31,19 @@ pub enum FlowError {
         /// Why.
         source: Arc<StreamError>,
     },
-    /// The list of sessions could not be written.
-    #[error("the registry could not be written: {reason}")]
+    /// The list of sessions could not be read or written.
+    #[error("the list of sessions could not be used")]
     Registry {
         /// Why.
-        reason: String,
+        source: Arc<RegistryError>,
+    },
+    /// The owner of the session's agent and log could not do it.
+    #[error("session {session} could not be worked on")]
+    Bridge {
+        /// Whose.
+        session: SessionId,
+        /// Why.
+        source: Arc<BridgeError>,
     },
     /// A stream could not be read.
     #[error("the events of session {session} could not be read")]
@@ -92,7 +102,59 @@ pub enum FlowError {
         /// What was spent.
         spent_usd: f64,
     },
+    /// There is nothing to authenticate the agent with.
+    #[error(
+        "no credentials for the agent: set ANTHROPIC_API_KEY (or CLAUDE_CODE_OAUTH_TOKEN) where the studio runs, or send apiKey or oauthToken with the session"
+    )]
+    NoCredentials,
+    /// A newer server owns the session.
+    #[error("session {0} was taken over by another server")]
+    Fenced(SessionId),
     /// The studio is stopping.
     #[error("the studio is stopping")]
     Stopping,
+}
+
+impl FlowError {
+    pub(crate) fn registry(source: RegistryError) -> Self {
+        if let RegistryError::NotFound { session } = source {
+            return Self::NoSession(session);
+        }
+        Self::Registry { source: Arc::new(source) }
+    }
+
+    pub(crate) fn sandbox(session: SessionId, source: SandboxError) -> Self {
+        Self::Sandbox { session, source: Arc::new(source) }
+    }
+
+    /// What a bridge's failure means for who asked.
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "whatever else a bridge says is told as it is"
+    )]
+    pub(crate) fn bridge(session: SessionId, error: &BridgeError) -> Self {
+        match error {
+            BridgeError::QueueFull { .. } => Self::QueueFull(session),
+            BridgeError::NoAgent(_) => Self::NoSandbox(session),
+            BridgeError::Fenced(_) => Self::Fenced(session),
+            BridgeError::NotAsked { .. } => Self::GateUnknown,
+            BridgeError::NotRecorded { source, .. } | BridgeError::InDoubt { source, .. } => {
+                Self::Write { session, source: Arc::clone(source) }
+            }
+            BridgeError::Read { source, .. } => Self::Read { session, source: Arc::clone(source) },
+            BridgeError::Sandbox { source, .. } => {
+                Self::Sandbox { session, source: Arc::clone(source) }
+            }
+            BridgeError::Undelivered { reason, .. } => {
+                Self::Undelivered { session, reason: reason.clone() }
+            }
+            error => Self::Bridge { session, source: Arc::new(error.clone()) },
+        }
+    }
+}
+
+/// `outer: inner: innermost`: each error prints itself only, so nothing is said twice.
+pub(crate) fn causes(error: &dyn std::error::Error) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

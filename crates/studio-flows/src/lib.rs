@@ -4,7 +4,22 @@
 //! process do not know of each other), [`Parts`] and [`Settings`] (what it is made of), the
 //! flows' inputs and outputs in [`words`], [`FlowError`] (why something was not possible).
 
+mod create;
+mod deadlines;
+mod end;
 mod error;
+mod hook;
+mod idle;
+mod inner;
+mod iterate;
+mod keeper;
+mod live;
+mod prepare;
+mod project;
+mod recover;
+mod redeliver;
+mod relay;
+mod respond;
 mod settings;
 mod studio;
 pub mod words;
@@ -12,3 +27,4 @@ pub mod words;
 pub use error::FlowError;
 pub use settings::{AgentSettings, GateSettings, Mode, Settings};
 pub use studio::{Parts, Studio};
+pub use studio_bridge::CodecFactory;

@@ -73,6 +73,9 @@ pub struct Settings {
     pub limits: Limits,
     /// How long gates wait.
     pub gates: GateSettings,
+    /// How long a session may be quiet before its agent's process is ended; the next message
+    /// resumes the conversation.
+    pub idle_after: Duration,
 }
 
 impl Default for Settings {
@@ -84,6 +87,7 @@ impl Default for Settings {
             agent: AgentSettings::default(),
             limits: Limits::default(),
             gates: GateSettings::default(),
+            idle_after: Duration::from_secs(15 * 60),
         }
     }
 }

@@ -1,15 +1,25 @@
-use std::sync::Arc;
+use std::{
+    sync::{Arc, Weak, atomic::Ordering},
+    time::Duration,
+};
 
-use serde_json::Value;
-use studio_events::{SessionInfo, Timestamp};
-use studio_ids::SessionId;
+use studio_bridge::CodecFactory;
+use studio_events::{Phase, SessionInfo, Timestamp};
+use studio_ids::{InstanceId, SessionId};
+use studio_registry::Registry;
 use studio_sandbox::SandboxProvider;
-use studio_streams::{Follow, Offset, StreamStore};
+use studio_streams::{Follow, Offset, StreamError, StreamPath, StreamStore};
 
 use crate::{
     FlowError, Settings,
-    words::{Health, HookReply, NewSession, PendingGate, QueuedMessage, Response, SessionPage},
+    inner::Inner,
+    words::{Health, SessionPage},
 };
+
+/// Longest wait for one answer in a health check.
+const HEALTH_PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait for the studio's tasks to end when it stops.
+const STOP_PATIENCE: Duration = Duration::from_millis(800);
 
 /// What a studio is made of. Adapters come from outside: an app, a test, another host.
 pub struct Parts {
@@ -17,6 +27,8 @@ pub struct Parts {
     pub streams: Arc<dyn StreamStore>,
     /// Where agents work.
     pub provider: Arc<dyn SandboxProvider>,
+    /// The agents' language.
+    pub codec: CodecFactory,
     /// How it behaves.
     pub settings: Settings,
     /// What time it is.
@@ -29,14 +41,26 @@ pub struct Studio {
     inner: Arc<Inner>,
 }
 
-struct Inner {
-    parts: Parts,
-}
-
 impl Studio {
-    /// Loads the registry, takes the lease and begins to pick up what an earlier server left.
+    /// Loads the registry, takes the lease and begins to pick up what an earlier server left (in
+    /// the background: see [`Health::recovered`]).
     pub async fn start(parts: Parts) -> Result<Self, FlowError> {
-        Ok(Self { inner: Arc::new(Inner { parts }) })
+        let instance = InstanceId::random();
+        let registry =
+            Registry::open(Arc::clone(&parts.streams), instance, Arc::clone(&parts.clock))
+                .await
+                .map_err(FlowError::registry)?;
+        let make = |weak: &Weak<Inner>| Inner::new(parts, instance, registry, weak.clone());
+        let inner = Arc::new_cyclic(make);
+        inner.tasks.spawn(Arc::clone(&inner).write_notes());
+        inner.tasks.spawn(Arc::clone(&inner).keep_deadlines());
+        inner.tasks.spawn(Arc::clone(&inner).recover());
+        inner.tasks.spawn(Arc::clone(&inner).put_down_idle());
+        Ok(Self { inner })
+    }
+
+    pub(crate) fn inner(&self) -> &Inner {
+        &self.inner
     }
 
     /// How it was set up.
@@ -44,79 +68,82 @@ impl Studio {
         &self.inner.parts.settings
     }
 
-    /// Whether it can work.
+    /// Whether it can work: real questions to the store and the provider, with a deadline.
     pub async fn health(&self) -> Health {
-        Health { streams: Ok(()), sandbox: Ok(()), runtime: "local", recovered: true }
-    }
-
-    /// Creates a session and begins to work on it in the background.
-    pub async fn create_session(&self, _new: NewSession) -> Result<SessionInfo, FlowError> {
-        Err(FlowError::Stopping)
-    }
-
-    /// Registers a session that an agent on somebody's machine feeds through hooks.
-    pub async fn create_local_session(
-        &self,
-        _description: Option<String>,
-    ) -> Result<SessionInfo, FlowError> {
-        Err(FlowError::Stopping)
+        let parts = &self.inner.parts;
+        let streams = tokio::time::timeout(HEALTH_PATIENCE, parts.streams.ready());
+        let sandbox = tokio::time::timeout(HEALTH_PATIENCE, parts.provider.ready());
+        let (streams, sandbox) = tokio::join!(streams, sandbox);
+        Health {
+            streams: told(streams),
+            sandbox: told(sandbox),
+            runtime: parts.provider.name(),
+            recovered: self.inner.recovered.load(Ordering::Acquire),
+        }
     }
 
     /// One session.
     pub fn session(&self, id: SessionId) -> Result<SessionInfo, FlowError> {
-        Err(FlowError::NoSession(id))
+        self.inner.record(id).map(|record| self.inner.shown(&record.info))
     }
 
     /// Sessions, newest first; `after` is the last id of the page before.
-    pub fn sessions(&self, _after: Option<SessionId>, _max: usize) -> SessionPage {
-        SessionPage { sessions: Vec::new(), next: None }
+    pub fn sessions(&self, after: Option<SessionId>, max: usize) -> Result<SessionPage, FlowError> {
+        let page = self.inner.registry.page(after, max).map_err(FlowError::registry)?;
+        let shown = page.records.iter().map(|record| self.inner.shown(&record.info));
+        Ok(SessionPage { sessions: shown.collect(), next: page.next })
     }
 
     /// The session's events from a place on, then live.
-    pub async fn watch(&self, id: SessionId, _from: Offset) -> Result<Follow, FlowError> {
-        Err(FlowError::NoSession(id))
-    }
-
-    /// Says something to the agent; it hears it now, or when it can.
-    pub async fn iterate(&self, id: SessionId, _request: String) -> Result<(), FlowError> {
-        Err(FlowError::NoSession(id))
-    }
-
-    /// Answers a gate.
-    pub async fn respond(&self, id: SessionId, _response: Response) -> Result<(), FlowError> {
-        Err(FlowError::NoSession(id))
-    }
-
-    /// Stops the running turn; success when there was none, or no such session.
-    pub async fn interrupt(&self, _id: SessionId) -> Result<(), FlowError> {
-        Ok(())
-    }
-
-    /// Ends the session for good: agent, sandbox and gates are gone; success when they were.
-    pub async fn cancel(&self, _id: SessionId) -> Result<(), FlowError> {
-        Ok(())
-    }
-
-    /// As cancel, and forgets it.
-    pub async fn delete(&self, id: SessionId) -> Result<(), FlowError> {
-        Err(FlowError::NoSession(id))
-    }
-
-    /// Takes a hook event of the session's agent.
-    pub async fn hook_event(&self, _id: SessionId, _body: Value) -> Result<HookReply, FlowError> {
-        Ok(HookReply::Ok)
-    }
-
-    /// The gates of a session that wait for a person.
-    pub async fn pending_gates(&self, id: SessionId) -> Result<Vec<PendingGate>, FlowError> {
-        Err(FlowError::NoSession(id))
-    }
-
-    /// The messages of a session that wait for its agent, in order.
-    pub async fn queue(&self, id: SessionId) -> Result<Vec<QueuedMessage>, FlowError> {
-        Err(FlowError::NoSession(id))
+    pub async fn watch(&self, id: SessionId, from: Offset) -> Result<Follow, FlowError> {
+        self.inner.record(id)?;
+        let followed = self.inner.parts.streams.follow(&StreamPath::session(id), from).await;
+        followed.map_err(|source| {
+            if matches!(source, StreamError::NotFound { .. }) {
+                return FlowError::NoSession(id);
+            }
+            FlowError::Read { session: id, source: Arc::new(source) }
+        })
     }
 
     /// Detaches from all agents (they go on) and ends every task.
-    pub async fn stop(&self) {}
+    pub async fn stop(&self) {
+        self.inner.stop.cancel();
+        self.inner.tasks.close();
+        if tokio::time::timeout(STOP_PATIENCE, self.inner.tasks.wait()).await.is_err() {
+            let left = self.inner.tasks.len();
+            tracing::warn!(tasks.left = left, "gave up waiting for {left} tasks");
+        }
+        self.inner.registry.stop().await;
+    }
+}
+
+impl Inner {
+    /// A session as clients see it: whether it waits for a person is known from its gates.
+    pub(crate) fn shown(&self, info: &SessionInfo) -> SessionInfo {
+        let mut info = info.clone();
+        info.needs_input = Some(self.gates.has_pending(info.id));
+        info
+    }
+
+    /// Whether nothing of a session needs this server right now.
+    pub(crate) fn is_quiet(&self, id: SessionId) -> bool {
+        let quiet = |phase| matches!(phase, Phase::Hosted | Phase::Started | Phase::Ended);
+        !self.gates.has_pending(id)
+            && self.registry.get(id).is_none_or(|record| {
+                quiet(record.internal.phase)
+                    && (record.info.status != studio_events::SessionStatus::Running
+                        || record.internal.phase == Phase::Hosted)
+            })
+    }
+}
+
+fn told<E: std::error::Error>(
+    answer: Result<Result<(), E>, tokio::time::error::Elapsed>,
+) -> Result<(), String> {
+    match answer {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(error)) => Err(crate::error::causes(&error)),
+        Err(_elapsed) => Err(format!("no answer within {HEALTH_PATIENCE:?}")),
+    }
 }

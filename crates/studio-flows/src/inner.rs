@@ -1,0 +1,157 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+};
+
+use studio_events::{SessionUpdate, Timestamp};
+use studio_gates::Gates;
+use studio_ids::{InstanceId, SessionId};
+use studio_registry::{Registry, SessionRecord};
+use tokio::sync::{Notify, OnceCell};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{FlowError, Parts, live::Live};
+
+/// Epochs that one server may use under its lease: each time it takes a session up anew costs
+/// one. The registry's lease stands above these bits, so a later server's are always larger.
+const EPOCHS_PER_LEASE_BITS: u32 = 28;
+
+/// A slot for a session that is in use: filled once, by whoever comes first.
+type Slot = Arc<OnceCell<Arc<Live>>>;
+
+/// All state of a studio.
+pub(crate) struct Inner {
+    pub(crate) parts: Parts,
+    pub(crate) instance: InstanceId,
+    pub(crate) registry: Registry,
+    pub(crate) gates: Gates,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+    pub(crate) recovered: AtomicBool,
+    pub(crate) started_at: Timestamp,
+    /// Ourselves, for what outlives a call: listeners and tasks hold no owning reference.
+    pub(crate) weak: Weak<Inner>,
+    epochs: AtomicU64,
+    live: Mutex<HashMap<SessionId, Slot>>,
+    /// Changes of sessions that agents caused and that are not in the registry yet; merged per
+    /// session, so at most one entry for each.
+    dirty: Mutex<BTreeMap<SessionId, SessionUpdate>>,
+    dirtied: Notify,
+}
+
+/// Locks a map that is never locked across an await; a panic elsewhere cannot leave it half
+/// changed, since every change is a single call.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Inner {
+    pub(crate) fn new(
+        parts: Parts,
+        instance: InstanceId,
+        registry: Registry,
+        weak: Weak<Self>,
+    ) -> Self {
+        let first_epoch = registry.lease() << EPOCHS_PER_LEASE_BITS;
+        let started_at = (parts.clock)();
+        Self {
+            parts,
+            started_at,
+            instance,
+            registry,
+            gates: Gates::default(),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+            recovered: AtomicBool::new(false),
+            weak,
+            epochs: AtomicU64::new(first_epoch),
+            live: Mutex::default(),
+            dirty: Mutex::default(),
+            dirtied: Notify::new(),
+        }
+    }
+
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.parts.clock)()
+    }
+
+    /// The moment `after` from now.
+    pub(crate) fn deadline(&self, after: std::time::Duration) -> Timestamp {
+        let millis = i64::try_from(after.as_millis()).unwrap_or(i64::MAX);
+        Timestamp::from_unix_millis(self.now().unix_millis().saturating_add(millis))
+    }
+
+    pub(crate) fn next_epoch(&self) -> u64 {
+        self.epochs.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn record(&self, id: SessionId) -> Result<Arc<SessionRecord>, FlowError> {
+        self.registry.get(id).ok_or(FlowError::NoSession(id))
+    }
+
+    /// The session in use: taken up when it was not.
+    pub(crate) async fn live(&self, id: SessionId) -> Result<Arc<Live>, FlowError> {
+        if self.stop.is_cancelled() {
+            return Err(FlowError::Stopping);
+        }
+        let record = self.record(id)?;
+        let slot = Arc::clone(lock(&self.live).entry(id).or_default());
+        let live = slot.get_or_try_init(|| self.take_up(record)).await.cloned();
+        match &live {
+            Ok(live) => live.used(),
+            Err(_) => self.put_down(id),
+        }
+        live
+    }
+
+    /// The session if it is in use now.
+    pub(crate) fn live_now(&self, id: SessionId) -> Option<Arc<Live>> {
+        lock(&self.live).get(&id).and_then(|slot| slot.get().cloned())
+    }
+
+    /// All sessions in use.
+    pub(crate) fn all_live(&self) -> Vec<Arc<Live>> {
+        lock(&self.live).values().filter_map(|slot| slot.get().cloned()).collect()
+    }
+
+    /// Forgets that the session is in use (its bridge has ended or is about to).
+    pub(crate) fn put_down(&self, id: SessionId) {
+        lock(&self.live).remove(&id);
+    }
+
+    /// Notes a change that an agent caused; the registry gets it soon.
+    pub(crate) fn note(&self, id: SessionId, change: impl FnOnce(&mut SessionUpdate)) {
+        change(lock(&self.dirty).entry(id).or_default());
+        self.dirtied.notify_one();
+    }
+
+    /// Takes back what was noted of a session: the caller writes it together with its own.
+    pub(crate) fn take_note(&self, id: SessionId) -> SessionUpdate {
+        lock(&self.dirty).remove(&id).unwrap_or_default()
+    }
+
+    /// Writes noted changes to the registry until the studio stops.
+    pub(crate) async fn write_notes(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = self.stop.cancelled() => break,
+                () = self.dirtied.notified() => self.flush_notes().await,
+            }
+        }
+        self.flush_notes().await;
+    }
+
+    async fn flush_notes(&self) {
+        let noted = std::mem::take(&mut *lock(&self.dirty));
+        let writes = noted.into_iter().map(|(id, update)| async move {
+            if let Err(error) = self.registry.update(id, update).await {
+                let error: &dyn std::error::Error = &error;
+                tracing::warn!(session.id = %id, error, "a change of session {id} is not in the registry");
+            }
+        });
+        futures::future::join_all(writes).await;
+    }
+}

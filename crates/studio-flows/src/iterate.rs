@@ -1,0 +1,126 @@
+//! Saying something to an agent that was started before.
+
+use std::sync::Arc;
+
+use studio_bridge::{BridgeError, Waiting, WaitingState};
+use studio_events::{LogLevel, Phase, SessionStatus};
+use studio_ids::SessionId;
+use studio_sandbox::SandboxState;
+
+use crate::{FlowError, Studio, inner::Inner, live::Live, prepare::log, words::QueuedMessage};
+
+impl Studio {
+    /// Says something to the agent; it hears it now, or when it can.
+    pub async fn iterate(&self, id: SessionId, request: String) -> Result<(), FlowError> {
+        self.inner().iterate(id, request, None).await
+    }
+
+    /// The messages of a session that wait for its agent, in order.
+    pub async fn queue(&self, id: SessionId) -> Result<Vec<QueuedMessage>, FlowError> {
+        let inner = self.inner();
+        if inner.record(id)?.internal.phase != Phase::Started {
+            return Ok(Vec::new());
+        }
+        let live = inner.live(id).await?;
+        let waiting = live.bridge.queue().await.map_err(|e| FlowError::bridge(id, &e))?;
+        let message = |w: Waiting| QueuedMessage {
+            id: w.id,
+            text: w.text,
+            state: match w.state {
+                WaitingState::Queued => "queued",
+                WaitingState::Held => "held",
+            },
+        };
+        Ok(waiting.into_iter().map(message).collect())
+    }
+}
+
+impl Inner {
+    pub(crate) async fn iterate(
+        &self,
+        id: SessionId,
+        text: String,
+        sender: Option<String>,
+    ) -> Result<(), FlowError> {
+        let record = self.record(id)?;
+        if record.internal.phase != Phase::Started {
+            return Err(FlowError::NoSandbox(id));
+        }
+        self.check_budget(id)?;
+        let live = self.live(id).await?;
+        if live.sandbox().is_none() {
+            return Err(FlowError::NoSandbox(id));
+        }
+        match live.bridge.say(text.clone(), sender.clone()).await {
+            Ok(_message) => {}
+            Err(BridgeError::NoAgent(_)) => self.relaunch(&live, text, sender).await?,
+            Err(error) => return Err(FlowError::bridge(id, &error)),
+        }
+        self.update(id, |u| u.status = Some(SessionStatus::Running)).await
+    }
+
+    /// Refuses when the session has spent what it may: before a run, not after it (D30-61).
+    fn check_budget(&self, id: SessionId) -> Result<(), FlowError> {
+        let record = self.record(id)?;
+        match (self.budget(&record), self.budget_left(&record)) {
+            (Some(budget_usd), Some(left)) if left <= 0.0 => Err(FlowError::OverBudget {
+                session: id,
+                budget_usd,
+                spent_usd: record.info.total_cost_usd.unwrap_or(0.0),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Starts an agent that goes on with the session's conversation, and says `text` to it.
+    async fn relaunch(
+        &self,
+        live: &Arc<Live>,
+        text: String,
+        sender: Option<String>,
+    ) -> Result<(), FlowError> {
+        let _launching = live.launching.lock().await;
+        // Somebody else may have started it while this one waited.
+        match live.bridge.say(text.clone(), sender.clone()).await {
+            Ok(_message) => return Ok(()),
+            Err(BridgeError::NoAgent(_)) => {}
+            Err(error) => return Err(FlowError::bridge(live.id, &error)),
+        }
+        let record = self.record(live.id)?;
+        let resume = record.info.last_coder_session_id.clone();
+        self.start_again(live, resume).await?;
+        let said = live.bridge.say(text, sender).await;
+        said.map(|_message| ()).map_err(|e| FlowError::bridge(live.id, &e))
+    }
+
+    /// Starts the session's agent anew, with its conversation if there is one to go on with.
+    pub(crate) async fn start_again(
+        &self,
+        live: &Arc<Live>,
+        resume: Option<String>,
+    ) -> Result<(), FlowError> {
+        let record = self.record(live.id)?;
+        let sandbox = live.sandbox().ok_or(FlowError::NoSandbox(live.id))?;
+        let failed = |source| FlowError::sandbox(live.id, source);
+        if sandbox.state().await.map_err(failed)? == SandboxState::Stopped {
+            sandbox.wake().await.map_err(failed)?;
+        }
+        if resume.is_none() {
+            let notice = "The agent starts without its earlier conversation.";
+            let notice = vec![log(LogLevel::System, notice)];
+            live.bridge.record(notice).await.map_err(|e| FlowError::bridge(live.id, &e))?;
+        }
+        let credentials = self.credentials(live)?;
+        let parts = self.agent_parts(&record, sandbox, credentials, resume);
+        self.launch(live, parts, None).await
+    }
+
+    /// The conversation that was to be gone on with is not there: the agent starts without it,
+    /// and what waited to be said is said.
+    pub(crate) async fn conversation_lost(&self, live: &Arc<Live>) -> Result<(), FlowError> {
+        let _launching = live.launching.lock().await;
+        self.start_again(live, None).await?;
+        let said = live.bridge.say_held().await;
+        said.map(|_messages| ()).map_err(|e| FlowError::bridge(live.id, &e))
+    }
+}

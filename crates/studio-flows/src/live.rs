@@ -1,0 +1,93 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use studio_bridge::Bridge;
+use studio_ids::SessionId;
+use studio_sandbox::Sandbox;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    inner::lock,
+    words::{Credentials, Infra, RepoChoice},
+};
+
+/// A session that is in use: its one writer, and what belongs to it while it is.
+pub(crate) struct Live {
+    pub(crate) id: SessionId,
+    /// The owner of the session's stream and agent.
+    pub(crate) bridge: Bridge,
+    /// Ends the session's jobs (its preparation, its relay).
+    pub(crate) token: CancellationToken,
+    /// The session's jobs.
+    pub(crate) jobs: TaskTracker,
+    /// Held while an agent is started, so that two messages do not start two. A waiter waits for
+    /// a bounded launch, not for a turn.
+    pub(crate) launching: AsyncMutex<()>,
+    sandbox: Mutex<Option<Arc<dyn Sandbox>>>,
+    /// What callers brought for this session; memory only.
+    credentials: Mutex<Credentials>,
+    /// The infrastructure choice with its secrets; memory only.
+    infra: Mutex<Option<(Infra, Option<RepoChoice>)>>,
+    last_used: Mutex<Instant>,
+}
+
+impl Live {
+    pub(crate) fn new(id: SessionId, bridge: Bridge, token: CancellationToken) -> Self {
+        Self {
+            id,
+            bridge,
+            token,
+            jobs: TaskTracker::new(),
+            launching: AsyncMutex::default(),
+            sandbox: Mutex::default(),
+            credentials: Mutex::default(),
+            infra: Mutex::default(),
+            last_used: Mutex::new(Instant::now()),
+        }
+    }
+
+    /// Somebody wants something of it now.
+    pub(crate) fn used(&self) {
+        *lock(&self.last_used) = Instant::now();
+    }
+
+    /// How long nobody wanted anything of it.
+    pub(crate) fn idle_for(&self) -> Duration {
+        lock(&self.last_used).elapsed()
+    }
+
+    pub(crate) fn sandbox(&self) -> Option<Arc<dyn Sandbox>> {
+        lock(&self.sandbox).clone()
+    }
+
+    pub(crate) fn set_sandbox(&self, sandbox: Option<Arc<dyn Sandbox>>) {
+        *lock(&self.sandbox) = sandbox;
+    }
+
+    pub(crate) fn credentials(&self) -> Credentials {
+        lock(&self.credentials).clone()
+    }
+
+    pub(crate) fn set_credentials(&self, credentials: Credentials) {
+        *lock(&self.credentials) = credentials;
+    }
+
+    pub(crate) fn infra(&self) -> Option<(Infra, Option<RepoChoice>)> {
+        lock(&self.infra).clone()
+    }
+
+    pub(crate) fn set_infra(&self, infra: Infra, repo: Option<RepoChoice>) {
+        *lock(&self.infra) = Some((infra, repo));
+    }
+}
+
+/// Sums where "absent" is not zero: nothing plus nothing stays nothing.
+pub(crate) fn add<T: Copy + std::ops::Add<Output = T>>(sum: &mut Option<T>, more: Option<T>) {
+    *sum = match (*sum, more) {
+        (Some(a), Some(b)) => Some(a + b),
+        (a, b) => a.or(b),
+    };
+}

@@ -1,0 +1,401 @@
+//! Preparing a session: infrastructure choice, sandbox, project files, agent. A job that can be
+//! cancelled at any await and taken up again by a later server: every step is recorded in the
+//! registry when it is done, and doing it again does no harm.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use studio_agent_codec::{DEFAULT_TOOLS, LaunchOptions, PermissionPolicy};
+use studio_bridge::AgentParts;
+use studio_events::{EngineEvent, LogLevel, Phase, SandboxRecord, SessionStatus, SessionUpdate};
+use studio_gates::{GateKind, GateOutcome, infra_gate_id};
+use studio_ids::{GateId, MessageId, SessionId};
+use studio_registry::SessionRecord;
+use studio_sandbox::{
+    Progress, ProgressSink, Relay, Sandbox, SandboxError, SandboxRef, SandboxSpec, Secret,
+};
+use tokio::sync::mpsc;
+
+use crate::{FlowError, inner::Inner, live::Live, relay::HookRelay, words::Infra};
+
+/// Progress lines that may wait to be written; more are dropped, the sandbox is made all the same.
+const PROGRESS_WAITING_MAX: usize = 64;
+/// Where an app inside a sandbox listens (`VITE_PORT`).
+const APP_PORT: u16 = 5173;
+
+/// A session's first message to its agent.
+pub(crate) struct First {
+    id: MessageId,
+    text: String,
+}
+
+/// The id of a session's first message: always the same, so a message that was on its way when
+/// the server died is not delivered twice.
+fn first_message(id: SessionId) -> MessageId {
+    MessageId::from_bytes(*id.as_bytes())
+}
+
+/// A log line of the studio's.
+pub(crate) fn log(level: LogLevel, message: impl Into<String>) -> EngineEvent {
+    EngineEvent::Log { level, message: message.into() }
+}
+
+impl Inner {
+    /// Runs the preparation in the background until it is done, fails, or the session's token is
+    /// cancelled.
+    pub(crate) fn start_preparing(self: Arc<Self>, live: &Arc<Live>) {
+        let live = Arc::clone(live);
+        let (jobs, tasks) = (live.jobs.clone(), self.tasks.clone());
+        jobs.spawn(tasks.track_future(async move {
+            tokio::select! {
+                biased;
+                () = live.token.cancelled() => {}
+                done = self.prepare(&live) => if let Err(error) = done {
+                    self.preparation_failed(&live, &error).await;
+                },
+            }
+        }));
+    }
+
+    async fn prepare(&self, live: &Arc<Live>) -> Result<(), FlowError> {
+        let record = self.record(live.id)?;
+        if record.internal.phase == Phase::AwaitingInfra && !self.infra_chosen(live).await? {
+            return Ok(());
+        }
+        let credentials = self.credentials(live)?;
+        let record = self.record(live.id)?;
+        let sandbox = match (live.sandbox(), record.internal.phase) {
+            (Some(sandbox), Phase::SettingUp) => sandbox,
+            _ => self.make_sandbox(live, &record).await?,
+        };
+        self.set_up_project(live, &record, sandbox.as_ref()).await?;
+        self.connect_relay(live, &sandbox).await;
+        self.start_agent(live, &record, sandbox, credentials).await
+    }
+
+    /// Waits for the infrastructure choice. `false` = the gate closed without one: nothing is to
+    /// be made any more.
+    async fn infra_chosen(&self, live: &Live) -> Result<bool, FlowError> {
+        let outcome = self.gates.wait(live.id, &self.infra_gate(live.id)).await;
+        let Some(GateOutcome::Answered(_)) = outcome else { return Ok(false) };
+        self.update(live.id, |u| u.phase = Some(Phase::CreatingSandbox)).await?;
+        Ok(true)
+    }
+
+    /// The infrastructure gate that is open; the only one there ever was if none is.
+    pub(crate) fn infra_gate(&self, id: SessionId) -> GateId {
+        let pending = self.gates.pending(id).into_iter();
+        let mut infra = pending.filter(|gate| gate.kind == GateKind::InfraConfig);
+        infra.next().map_or_else(infra_gate_id, |gate| gate.id)
+    }
+
+    /// The environment that authenticates the agent: what the caller brought, else the server's.
+    pub(crate) fn credentials(&self, live: &Live) -> Result<BTreeMap<String, Secret>, FlowError> {
+        let brought = live.credentials();
+        let settings = &self.parts.settings.agent;
+        let mut env = settings.credentials.clone();
+        // As in the reference: a login wins over a key, the server's key over the caller's.
+        if let Some(token) = brought.oauth_token {
+            env.clear();
+            env.insert("CLAUDE_CODE_OAUTH_TOKEN".to_owned(), token);
+        } else if env.is_empty()
+            && let Some(key) = brought.api_key
+        {
+            env.insert("ANTHROPIC_API_KEY".to_owned(), key);
+        }
+        if env.is_empty() {
+            return Err(FlowError::NoCredentials);
+        }
+        if let Some((Infra::Cloud { database_url, secret, .. }, _)) = live.infra() {
+            env.insert("DATABASE_URL".to_owned(), database_url);
+            env.insert("ELECTRIC_SECRET".to_owned(), secret);
+        }
+        if let Some(token) = brought.gh_token {
+            env.insert("GH_TOKEN".to_owned(), token);
+        }
+        Ok(env)
+    }
+
+    async fn make_sandbox(
+        &self,
+        live: &Arc<Live>,
+        record: &SessionRecord,
+    ) -> Result<Arc<dyn Sandbox>, FlowError> {
+        let runtime = self.parts.provider.name();
+        let doing = log(LogLevel::Build, format!("Creating {runtime} sandbox..."));
+        live.bridge.record(vec![doing]).await.map_err(|e| FlowError::bridge(live.id, &e))?;
+        let spec = self.spec(live, record);
+        let (sink, mut progress) = progress_channel();
+        let failed = |source| FlowError::sandbox(live.id, source);
+        // What an earlier server left half-made under this session's name is of no use.
+        self.parts.provider.destroy_session(live.id).await.map_err(failed)?;
+        let create = self.parts.provider.create(&spec, sink);
+        tokio::pin!(create);
+        let sandbox = loop {
+            tokio::select! {
+                made = &mut create => break made.map_err(failed)?,
+                Some(Progress(line)) = progress.recv() => {
+                    let line = log(LogLevel::Verbose, line);
+                    live.bridge.record(vec![line]).await.map_err(|e| FlowError::bridge(live.id, &e))?;
+                }
+            }
+        };
+        self.sandbox_is_ready(live, &sandbox).await?;
+        Ok(sandbox)
+    }
+
+    fn spec(&self, live: &Live, record: &SessionRecord) -> SandboxSpec {
+        let mut env = BTreeMap::from([
+            ("SANDBOX_MODE".to_owned(), "1".to_owned()),
+            ("VITE_PORT".to_owned(), APP_PORT.to_string()),
+        ]);
+        if let Some((Infra::Cloud { electric_url, source_id, .. }, _)) = live.infra() {
+            env.insert("ELECTRIC_URL".to_owned(), electric_url);
+            env.insert("ELECTRIC_SOURCE_ID".to_owned(), source_id);
+        }
+        SandboxSpec {
+            session: live.id,
+            project: record.internal.project.clone().unwrap_or_else(default_project),
+            env,
+            limits: self.parts.settings.limits,
+            ports: if self.parts.provider.abilities().ports { vec![APP_PORT] } else { Vec::new() },
+        }
+    }
+
+    async fn sandbox_is_ready(
+        &self,
+        live: &Live,
+        sandbox: &Arc<dyn Sandbox>,
+    ) -> Result<(), FlowError> {
+        let reference = sandbox.reference();
+        let record =
+            SandboxRecord { provider: reference.provider.clone(), id: reference.id.clone() };
+        let port = sandbox.ports().await.ok().and_then(|ports| ports.first().map(|p| p.1));
+        let dir = sandbox.project_dir().to_string();
+        self.update(live.id, |u| {
+            u.sandbox = Some(Some(record));
+            u.phase = Some(Phase::SettingUp);
+            u.sandbox_project_dir = Some(dir);
+            u.app_port = Some(port);
+        })
+        .await?;
+        live.set_sandbox(Some(Arc::clone(sandbox)));
+        let runtime = self.parts.provider.name();
+        let mut lines = vec![log(LogLevel::System, format!("Sandbox ready ({runtime})"))];
+        let notice = self.parts.provider.abilities().notice;
+        if !notice.is_empty() {
+            lines.push(log(LogLevel::Verbose, notice));
+        }
+        live.bridge.record(lines).await.map_err(|e| FlowError::bridge(live.id, &e))?;
+        Ok(())
+    }
+
+    async fn set_up_project(
+        &self,
+        live: &Live,
+        record: &SessionRecord,
+        sandbox: &dyn Sandbox,
+    ) -> Result<(), FlowError> {
+        if record.internal.freeform {
+            return Ok(());
+        }
+        let doing = log(LogLevel::Build, "Setting up project...");
+        live.bridge.record(vec![doing]).await.map_err(|e| FlowError::bridge(live.id, &e))?;
+        let name = record.internal.project.clone().unwrap_or_else(default_project);
+        let production = self.parts.settings.mode == crate::Mode::Production;
+        let (dir, infra) = (sandbox.project_dir(), live.infra());
+        let files =
+            crate::project::files(record, &name, &dir, APP_PORT, infra.as_ref(), production);
+        let files = files.map_err(|bad| {
+            let what = SandboxError::File { path: dir.to_string(), reason: bad.to_string() };
+            FlowError::sandbox(live.id, what)
+        })?;
+        sandbox.put_files(files).await.map_err(|e| FlowError::sandbox(live.id, e))?;
+        let done = log(LogLevel::System, "Project ready");
+        live.bridge.record(vec![done]).await.map_err(|e| FlowError::bridge(live.id, &e))?;
+        Ok(())
+    }
+
+    /// Opens the way back from inside the sandbox. The agent does not need it, so a sandbox
+    /// without it is not a failed session; the log says so.
+    pub(crate) async fn connect_relay(&self, live: &Arc<Live>, sandbox: &Arc<dyn Sandbox>) {
+        let Err(error) = Relay::install(sandbox.as_ref()).await else {
+            HookRelay::serve(self.weak.clone(), live, Arc::clone(sandbox));
+            return;
+        };
+        let line = format!("Hooks inside this sandbox cannot reach the studio: {error}");
+        if let Err(error) = live.bridge.record(vec![log(LogLevel::Error, line)]).await {
+            tracing::warn!(session.id = %live.id, "the log of session {} could not be written: {error}", live.id);
+        }
+    }
+
+    async fn start_agent(
+        &self,
+        live: &Arc<Live>,
+        record: &SessionRecord,
+        sandbox: Arc<dyn Sandbox>,
+        credentials: BTreeMap<String, Secret>,
+    ) -> Result<(), FlowError> {
+        let prompt = if record.internal.freeform {
+            record.info.description.clone()
+        } else {
+            format!("/create-app {}", record.info.description)
+        };
+        let said = log(LogLevel::Build, format!("Running: claude \"{prompt}\""));
+        live.bridge.record(vec![said]).await.map_err(|e| FlowError::bridge(live.id, &e))?;
+        let first = First { id: first_message(live.id), text: prompt };
+        let parts = self.agent_parts(record, sandbox, credentials, None);
+        self.launch(live, parts, Some(first)).await
+    }
+
+    /// Starts an agent process; when this returns it runs and the registry knows it.
+    pub(crate) async fn launch(
+        &self,
+        live: &Live,
+        parts: AgentParts,
+        first: Option<First>,
+    ) -> Result<(), FlowError> {
+        let failed = |error| FlowError::bridge(live.id, &error);
+        // A preparation that is taken up again finds the agent that it had started.
+        let run = match live.bridge.open_run().await.map_err(failed)? {
+            Some(run) => {
+                live.bridge.attach(parts, run).await.map_err(failed)?;
+                run
+            }
+            None => live.bridge.launch(parts).await.map_err(failed)?,
+        };
+        if let Some(First { id, text }) = first {
+            live.bridge.deliver(id, text).await.map_err(failed)?;
+        }
+        self.update(live.id, |u| {
+            u.run = Some(Some(run));
+            u.phase = Some(Phase::Started);
+            u.status = Some(SessionStatus::Running);
+        })
+        .await
+    }
+
+    /// How the session's agent is run.
+    pub(crate) fn agent_parts(
+        &self,
+        record: &SessionRecord,
+        sandbox: Arc<dyn Sandbox>,
+        credentials: BTreeMap<String, Secret>,
+        resume: Option<String>,
+    ) -> AgentParts {
+        let settings = &self.parts.settings;
+        let permissions = match record.internal.ask_all {
+            Some(true) => PermissionPolicy::Ask,
+            Some(false) => PermissionPolicy::AllowListed,
+            None => settings.agent.permissions,
+        };
+        let without_search = settings.mode == crate::Mode::Production;
+        let tools = DEFAULT_TOOLS.iter().filter(|t| !(without_search && **t == "WebSearch"));
+        let launch = LaunchOptions {
+            model: record.internal.model.clone().or_else(|| settings.agent.model.clone()),
+            tools: tools.map(|&t| t.to_owned()).collect(),
+            permissions,
+            resume,
+            budget_usd: self.budget_left(record),
+        };
+        let cwd = sandbox.project_dir();
+        AgentParts {
+            sandbox,
+            codec: Arc::clone(&self.parts.codec),
+            launch,
+            credentials,
+            env: settings.agent.env.clone(),
+            cwd,
+        }
+    }
+
+    /// What the session may still spend, in US dollars; `None` = no limit.
+    pub(crate) fn budget_left(&self, record: &SessionRecord) -> Option<f64> {
+        let spent = record.info.total_cost_usd.unwrap_or(0.0);
+        self.budget(record).map(|budget| (budget - spent).max(0.0))
+    }
+
+    /// What the session may spend in all: the smaller of the caller's and the server's limit.
+    pub(crate) fn budget(&self, record: &SessionRecord) -> Option<f64> {
+        let settings = &self.parts.settings;
+        let server = match settings.mode {
+            crate::Mode::Production => settings.max_session_cost_usd,
+            crate::Mode::Dev => None,
+        };
+        match (server, record.internal.budget_usd) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
+    }
+
+    async fn preparation_failed(&self, live: &Live, error: &FlowError) {
+        let why = crate::error::causes(error);
+        tracing::warn!(session.id = %live.id, error = why, "session {} could not be prepared", live.id);
+        let events = vec![
+            log(LogLevel::Error, format!("Session failed: {why}")),
+            EngineEvent::SessionEnd {
+                success: false,
+                totals: studio_events::SessionTotals::default(),
+                reason: Some("preparation_failed".to_owned()),
+            },
+        ];
+        if let Err(error) = live.bridge.record(events).await {
+            tracing::warn!(session.id = %live.id, "the failure of session {} is not in its log: {error}", live.id);
+        }
+        // Nothing half-made stays behind; what cannot be removed now is at the next start.
+        if let Err(error) = self.remove_sandbox(live.id).await {
+            tracing::warn!(session.id = %live.id, "the sandbox of session {} could not be removed: {error}", live.id);
+        }
+        live.set_sandbox(None);
+        let failed = |u: &mut SessionUpdate| {
+            u.status = Some(SessionStatus::Error);
+            u.phase = Some(Phase::Ended);
+            u.sandbox = Some(None);
+        };
+        if let Err(error) = self.update(live.id, failed).await {
+            tracing::warn!(session.id = %live.id, "session {} is not marked as failed: {error}", live.id);
+        }
+    }
+
+    /// Removes whatever the provider has of a session.
+    pub(crate) async fn remove_sandbox(&self, id: SessionId) -> Result<(), FlowError> {
+        let removed = self.parts.provider.destroy_session(id).await;
+        removed.map_err(|source| FlowError::sandbox(id, source))
+    }
+
+    /// Finds the session's sandbox again. `None` = it has none, or it is gone for good.
+    pub(crate) async fn find_sandbox(
+        &self,
+        record: &SessionRecord,
+    ) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
+        let Some(known) = &record.internal.sandbox else { return Ok(None) };
+        let reference = SandboxRef { provider: known.provider.clone(), id: known.id.clone() };
+        self.parts.provider.find(&reference).await
+    }
+
+    /// Writes a change of the session to the registry, with what agents caused before it.
+    pub(crate) async fn update(
+        &self,
+        id: SessionId,
+        change: impl FnOnce(&mut SessionUpdate),
+    ) -> Result<(), FlowError> {
+        let mut update = self.take_note(id);
+        update.last_active_at = Some(self.now());
+        change(&mut update);
+        self.registry.update(id, update).await.map_err(FlowError::registry)?;
+        Ok(())
+    }
+}
+
+fn default_project() -> studio_ids::ProjectName {
+    #[expect(clippy::expect_used, reason = "a constant that is a project name")]
+    "project".parse().expect("`project` is a project name")
+}
+
+fn progress_channel() -> (ProgressSink, mpsc::Receiver<Progress>) {
+    let (lines, progress) = mpsc::channel(PROGRESS_WAITING_MAX);
+    let sink = Arc::new(move |line| {
+        // A full queue drops the line: progress is for watching, not for keeping.
+        lines.try_send(line).ok();
+    });
+    (sink, progress)
+}

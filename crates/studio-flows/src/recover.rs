@@ -1,0 +1,352 @@
+//! Taking sessions up: those that were at work when an earlier server ended, and any other when
+//! somebody wants something of it.
+
+use std::sync::Arc;
+
+use serde_json::Value;
+use studio_bridge::{AgentParts, Bridge, BridgeSettings, OpenAsk, Parts as BridgeParts};
+use studio_events::{
+    EngineEvent, InternalEvent, LogLevel, Phase, SessionEntry, SessionStatus, SessionTotals,
+};
+use studio_gates::{GateKind, GateLog, GateOutcome};
+use studio_ids::{ProjectName, SessionId};
+use studio_registry::SessionRecord;
+use studio_streams::{Offset, ProducerId, SessionWriter, StreamError, StreamPath};
+
+use crate::{
+    FlowError,
+    create::{gate_of, infra_prompt},
+    inner::Inner,
+    keeper::Keeper,
+    live::{Live, add},
+    prepare::log,
+    redeliver::answer_of,
+};
+
+/// Records read at a time when a log is folded.
+const PAGE_RECORDS_MAX: usize = 1_000;
+/// Sessions taken up at once after a start.
+const AT_ONCE_MAX: usize = 16;
+/// Paths listed at a time.
+const PATHS_MAX: usize = 1_000;
+
+/// What a session's log tells.
+#[derive(Default)]
+struct Told {
+    gates: GateLog,
+    totals: SessionTotals,
+}
+
+impl Inner {
+    /// Takes up every session that was at work, and removes what belongs to none.
+    pub(crate) async fn recover(self: Arc<Self>) {
+        let at_work = self.registry.ids_where(|r| {
+            r.info.status == SessionStatus::Running
+                && !matches!(r.internal.phase, Phase::Hosted | Phase::Ended)
+        });
+        let takes = at_work.into_iter().map(|id| {
+            let inner = Arc::clone(&self);
+            async move {
+                if let Err(error) = inner.live(id).await {
+                    let why = crate::error::causes(&error);
+                    tracing::warn!(session.id = %id, error = why, "session {id} could not be taken up: {why}");
+                }
+            }
+        });
+        let all = futures::StreamExt::buffer_unordered(futures::stream::iter(takes), AT_ONCE_MAX);
+        let done = futures::StreamExt::collect::<Vec<()>>(all);
+        tokio::select! {
+            () = self.stop.cancelled() => return,
+            _taken = done => {}
+        }
+        self.recovered.store(true, std::sync::atomic::Ordering::Release);
+        tokio::select! {
+            () = self.stop.cancelled() => {}
+            () = self.remove_leftovers() => {}
+        }
+    }
+
+    /// Removes sandboxes and streams of sessions that are ended or gone: what a server left that
+    /// died between two steps.
+    async fn remove_leftovers(&self) {
+        match self.parts.provider.list().await {
+            Ok(found) => {
+                for (id, _reference) in found {
+                    let over =
+                        self.registry.get(id).is_none_or(|r| r.internal.phase == Phase::Ended);
+                    if over && let Err(error) = self.remove_sandbox(id).await {
+                        tracing::warn!(session.id = %id, "the sandbox left by session {id} could not be removed: {error}");
+                    }
+                }
+            }
+            Err(error) => {
+                tracing::warn!("sandboxes left by earlier servers are not known: {error}")
+            }
+        }
+        if let Err(error) = self.remove_leftover_streams().await {
+            tracing::warn!("streams left by deleted sessions could not be removed: {error}");
+        }
+    }
+
+    async fn remove_leftover_streams(&self) -> Result<(), StreamError> {
+        let streams = &self.parts.streams;
+        let mut after: Option<StreamPath> = None;
+        loop {
+            let paths = streams.list("session/", after.as_ref(), PATHS_MAX).await?;
+            let Some(last) = paths.last().cloned() else { return Ok(()) };
+            for path in paths {
+                let id = path.as_str().strip_prefix("session/");
+                let id = id.and_then(|id| id.parse::<SessionId>().ok());
+                // A session that is being created has its stream a moment before its record.
+                if id.is_some_and(|id| self.registry.get(id).is_none())
+                    && self.is_old(&path).await?
+                {
+                    streams.delete(&path).await?;
+                }
+            }
+            after = Some(last);
+        }
+    }
+
+    /// Whether a stream was begun before this server: its first record is older than we are.
+    async fn is_old(&self, path: &StreamPath) -> Result<bool, StreamError> {
+        let page = self.parts.streams.read(path, Offset::Start, 1).await?;
+        let first =
+            page.records.first().and_then(|r| serde_json::from_slice::<Value>(&r.data).ok());
+        let ts = first.as_ref().and_then(|v| v["ts"].as_str()).map(str::to_owned);
+        let ts = ts.and_then(|ts| studio_events::Timestamp::try_from(ts).ok());
+        Ok(ts.is_some_and(|ts| ts < self.started_at))
+    }
+
+    /// Takes a session up: this server becomes its one writer, learns its gates from the log,
+    /// and finds its sandbox and agent again.
+    pub(crate) async fn take_up(&self, record: Arc<SessionRecord>) -> Result<Arc<Live>, FlowError> {
+        let id = record.info.id;
+        let read = |source| FlowError::Read { session: id, source: Arc::new(source) };
+        let fresh = self.started_at <= record.info.created_at;
+        let at_work = record.info.status == SessionStatus::Running && !fresh;
+        // Only what was at work may have more in its log than in the registry.
+        let told = if at_work { self.fold(id).await.map_err(read)? } else { Told::default() };
+        let totals = if at_work { told.totals } else { totals_of(&record) };
+        let token = self.stop.child_token();
+        let bridge = Bridge::start(
+            BridgeParts {
+                session: id,
+                writer: self.writer(id).await?,
+                clock: Arc::clone(&self.parts.clock),
+                listener: Arc::new(Keeper::new(self.weak.clone(), totals)),
+                settings: BridgeSettings {
+                    interrupt_patience: self.parts.settings.agent.interrupt_patience,
+                    ..BridgeSettings::default()
+                },
+            },
+            &self.tasks,
+            self.stop.clone(),
+        );
+        let live = Arc::new(Live::new(id, bridge, token));
+        if let Err(error) = self.find_again(&live, &record, told.gates, at_work).await {
+            live.bridge.detach().await;
+            return Err(error);
+        }
+        if at_work && totals != totals_of(&record) {
+            self.note(id, |u| {
+                u.total_cost_usd = totals.cost_usd;
+                u.total_turns = totals.num_turns;
+                u.total_duration_ms = totals.duration_ms;
+            });
+        }
+        Ok(live)
+    }
+
+    async fn writer(&self, id: SessionId) -> Result<SessionWriter, FlowError> {
+        let epoch = self.next_epoch();
+        let event = InternalEvent::WriterStarted { instance: self.instance, epoch };
+        let first = SessionEntry::server(event, self.now()).to_json().into();
+        let producer: ProducerId =
+            format!("session:{id}").parse().map_err(|_bad| FlowError::NoSession(id))?;
+        let streams = Arc::clone(&self.parts.streams);
+        SessionWriter::take_over(streams, StreamPath::session(id), producer, epoch, first)
+            .await
+            .map_err(|source| FlowError::Write { session: id, source: Arc::new(source) })
+    }
+
+    async fn fold(&self, id: SessionId) -> Result<Told, StreamError> {
+        let path = StreamPath::session(id);
+        let mut told = Told::default();
+        let mut from = Offset::Start;
+        loop {
+            let page = self.parts.streams.read(&path, from, PAGE_RECORDS_MAX).await?;
+            for record in &page.records {
+                // One malformed record is no reason to lose a session (D30-21).
+                if let Ok(entry) = serde_json::from_slice::<Value>(&record.data) {
+                    told.gates.apply(&entry);
+                    add_turn(&mut told.totals, &entry);
+                }
+            }
+            if page.up_to_date {
+                return Ok(told);
+            }
+            from = page.next;
+        }
+    }
+
+    async fn find_again(
+        &self,
+        live: &Arc<Live>,
+        record: &SessionRecord,
+        gates: GateLog,
+        at_work: bool,
+    ) -> Result<(), FlowError> {
+        let chosen = infra_outcome(&gates);
+        let undelivered = self.gates.restore(live.id, gates);
+        match record.internal.phase {
+            Phase::Hosted | Phase::Ended => {}
+            Phase::AwaitingInfra | Phase::CreatingSandbox | Phase::SettingUp if at_work => {
+                self.go_on_preparing(live, record, chosen).await?;
+            }
+            // A new session: its flow starts the preparation itself.
+            Phase::AwaitingInfra | Phase::CreatingSandbox | Phase::SettingUp => {}
+            Phase::Started => {
+                self.find_agent(live, record).await?;
+            }
+        }
+        drop(undelivered);
+        Ok(())
+    }
+
+    async fn go_on_preparing(
+        &self,
+        live: &Arc<Live>,
+        record: &SessionRecord,
+        chosen: Option<GateOutcome>,
+    ) -> Result<(), FlowError> {
+        let failed = |source| FlowError::sandbox(live.id, source);
+        if record.internal.phase == Phase::SettingUp {
+            live.set_sandbox(self.find_sandbox(record).await.map_err(failed)?);
+        }
+        if let Some(GateOutcome::Answered(value)) = chosen {
+            match crate::respond::infra_from_log(&value) {
+                Some(infra) => live.set_infra(infra, None),
+                None => return self.ask_infra_again(live, record).await,
+            }
+        }
+        if let Some(inner) = self.weak.upgrade() {
+            inner.start_preparing(live);
+        }
+        Ok(())
+    }
+
+    /// The secrets of the choice were in the memory of a server that is gone: the person is
+    /// asked again.
+    async fn ask_infra_again(
+        &self,
+        live: &Arc<Live>,
+        record: &SessionRecord,
+    ) -> Result<(), FlowError> {
+        let project: Option<ProjectName> = record.internal.project.clone();
+        let Some(project) = project else { return Err(FlowError::NoSession(live.id)) };
+        let gate = format!("infra_config-{}", self.next_epoch());
+        let Ok(gate_id) = gate.parse::<studio_ids::GateId>() else {
+            return Err(FlowError::GateUnknown);
+        };
+        let mut prompt = infra_prompt(self, &project);
+        if let EngineEvent::InfraConfigPrompt { gate_id: id, .. } = &mut prompt {
+            *id = Some(gate_id.clone());
+        }
+        let why = "The studio was restarted before the sandbox was made and does not keep \
+                   connection secrets: please choose the infrastructure again.";
+        let events = vec![log(LogLevel::System, why), prompt.clone()];
+        live.bridge.record(events).await.map_err(|e| FlowError::bridge(live.id, &e))?;
+        let kind = GateKind::InfraConfig;
+        self.gates.open(live.id, gate_of(&prompt, gate_id, kind, self));
+        self.update(live.id, |u| u.phase = Some(Phase::AwaitingInfra)).await?;
+        if let Some(inner) = self.weak.upgrade() {
+            inner.start_preparing(live);
+        }
+        Ok(())
+    }
+
+    async fn find_agent(&self, live: &Arc<Live>, record: &SessionRecord) -> Result<(), FlowError> {
+        let failed = |source| FlowError::sandbox(live.id, source);
+        let Some(sandbox) = self.find_sandbox(record).await.map_err(failed)? else {
+            return self.sandbox_is_gone(live, record).await;
+        };
+        live.set_sandbox(Some(Arc::clone(&sandbox)));
+        let run = live.bridge.open_run().await.map_err(|e| FlowError::bridge(live.id, &e))?;
+        if let Some(run) = run {
+            let resume = record.info.last_coder_session_id.clone();
+            let credentials = self.credentials(live).unwrap_or_default();
+            let parts: AgentParts =
+                self.agent_parts(record, Arc::clone(&sandbox), credentials, resume);
+            let attached = live.bridge.attach(parts, run).await;
+            let attached = attached.map_err(|e| FlowError::bridge(live.id, &e))?;
+            if !attached.alive {
+                self.note(live.id, |u| u.run = Some(None));
+            }
+            self.open_asks(live, attached.open_asks).await;
+        } else if record.info.status == SessionStatus::Running {
+            // It ended before the last server could say so in the registry.
+            self.note(live.id, |u| u.status = Some(SessionStatus::Error));
+        }
+        self.connect_relay(live, &sandbox).await;
+        Ok(())
+    }
+
+    /// What the agent waits for is open; answers that a dead server wrote down and perhaps did
+    /// not deliver are delivered.
+    async fn open_asks(&self, live: &Arc<Live>, asks: Vec<OpenAsk>) {
+        for OpenAsk { ask, response } in asks {
+            let Some(value) = response else { continue };
+            let Some((answer, recorded)) = answer_of(&ask, &value) else { continue };
+            match live.bridge.answer(ask.gate.clone(), answer, recorded).await {
+                Ok(()) => {
+                    self.gates.resolved(live.id, &ask.gate, &value);
+                }
+                Err(error) => {
+                    tracing::warn!(session.id = %live.id, gate.id = %ask.gate, "an answer is not delivered yet: {error}");
+                }
+            }
+        }
+    }
+
+    async fn sandbox_is_gone(&self, live: &Live, record: &SessionRecord) -> Result<(), FlowError> {
+        let mut events = vec![log(LogLevel::Error, "The sandbox of this session is gone.")];
+        if record.info.status == SessionStatus::Running {
+            events.push(EngineEvent::SessionEnd {
+                success: false,
+                totals: SessionTotals::default(),
+                reason: Some("sandbox_gone".to_owned()),
+            });
+        }
+        live.bridge.record(events).await.map_err(|e| FlowError::bridge(live.id, &e))?;
+        self.update(live.id, |u| {
+            u.status = Some(SessionStatus::Error);
+            u.phase = Some(Phase::Ended);
+            u.sandbox = Some(None);
+            u.run = Some(None);
+        })
+        .await
+    }
+}
+
+fn totals_of(record: &SessionRecord) -> SessionTotals {
+    SessionTotals {
+        cost_usd: record.info.total_cost_usd,
+        num_turns: record.info.total_turns,
+        duration_ms: record.info.total_duration_ms,
+        duration_api_ms: None,
+    }
+}
+
+fn add_turn(totals: &mut SessionTotals, entry: &Value) {
+    if entry["type"] == "session_end" {
+        add(&mut totals.cost_usd, entry["cost_usd"].as_f64());
+        add(&mut totals.num_turns, entry["num_turns"].as_u64());
+        add(&mut totals.duration_ms, entry["duration_ms"].as_u64());
+    }
+}
+
+fn infra_outcome(gates: &GateLog) -> Option<GateOutcome> {
+    let ended = gates.ended().filter(|(_, kind, _)| *kind == GateKind::InfraConfig);
+    ended.last().map(|(_, _, outcome)| outcome.clone())
+}
