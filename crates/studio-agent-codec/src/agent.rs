@@ -122,9 +122,9 @@ pub enum Heard {
         /// The request that is void.
         request_id: String,
     },
-    /// The agent answered a request of ours.
+    /// The agent answered a request of ours; or it took our answer to an [`Ask`], and repeats it.
     Replied {
-        /// Our request.
+        /// Our request; or the ask's.
         request_id: String,
         /// Its answer, or why it refused.
         result: Result<Value, String>,
@@ -150,6 +150,9 @@ pub trait AgentCodec: Send {
     fn read_line(&mut self, line: &[u8]) -> Vec<Heard>;
 
     /// The input line (with its line break) that says `text` to the agent.
+    ///
+    /// Saying the same id again does no harm: an agent that has the message, also from an earlier
+    /// process of the same conversation, tells [`MessageState::Completed`] and does nothing.
     fn say(&self, id: MessageId, text: &str) -> Vec<u8>;
 
     /// The input line that answers `ask`.

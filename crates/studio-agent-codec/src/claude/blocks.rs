@@ -101,7 +101,7 @@ impl Claude {
         };
         let replayed = line.get("isReplay").and_then(Value::as_bool) == Some(true);
         if replayed {
-            self.messages.echo(line, heard);
+            self.messages.echo(line, self.turn.is_some(), heard);
         }
         let speaker = self.speaker(line);
         let blocks = blocks(message);

@@ -114,13 +114,14 @@ impl Messages {
         }
     }
 
-    /// A message came back as part of a turn.
-    pub(super) fn echo(&mut self, line: &Object, heard: &mut Vec<Heard>) {
+    /// A message came back: as part of the running turn; or, outside of a turn, because the
+    /// conversation has it already.
+    pub(super) fn echo(&mut self, line: &Object, in_turn: bool, heard: &mut Vec<Heard>) {
         let id = text(line, "uuid").and_then(|id| id.parse().ok());
-        if let Some(id) = id
-            && !self.tells_states
-            && self.echoed.len() < ECHOED_MAX
-        {
+        let Some(id) = id.filter(|_| !self.tells_states) else { return };
+        if !in_turn {
+            heard.push(Heard::Message { id, state: MessageState::Completed });
+        } else if self.echoed.len() < ECHOED_MAX {
             self.echoed.push(id);
             heard.push(Heard::Message { id, state: MessageState::Started });
         }

@@ -356,6 +356,28 @@ fn older_versions_acknowledge_a_message_by_its_echo() {
 }
 
 #[test]
+fn a_message_that_the_conversation_has_is_not_read_again() {
+    let id = "00000000-0000-4000-8000-000000000001";
+    // Seen with 2.1.112 and 2.1.329 when an id is said again, also after `--resume`; the newer
+    // one tells the state too.
+    let echo = json!({"type": "user", "isReplay": true, "uuid": id, "message": {"content": "hi"}});
+    let state = json!({"type": "command_lifecycle", "command_uuid": id, "state": "completed"});
+    insta::assert_snapshot!(shown(&hear(&[echo, state])), @r"
+    = Message { id: MessageId(00000000-0000-4000-8000-000000000001), state: Completed }
+    = Message { id: MessageId(00000000-0000-4000-8000-000000000001), state: Completed }
+    ");
+}
+
+#[test]
+fn an_answer_that_the_agent_took_comes_back() {
+    let response = json!({"behavior": "deny", "message": "No."});
+    let echo = json!({"type": "control_response", "response": {
+        "subtype": "success", "request_id": "r", "response": response,
+    }});
+    insta::assert_snapshot!(shown(&hear(&[echo])), @r#"= reply r {"behavior":"deny","message":"No."}"#);
+}
+
+#[test]
 fn a_deleted_task_leaves_the_list() {
     let done = |id: &str, result: Value| {
         let mut line = result_of(id, json!("ok"));
