@@ -1,7 +1,8 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use studio_events::{RegistryEntry, SessionInfo, SessionPrivate, Timestamp};
+use studio_events::{RegistryEntry, SessionInfo, SessionPrivate, SessionUpdate, Timestamp};
+use studio_ids::SessionId;
 use studio_streams::{Offset, Record};
 
 /// Entries that a start warns about one by one; the rest is only counted.
@@ -52,7 +53,7 @@ struct Head<'a> {
     kind: Cow<'a, str>,
 }
 
-/// A registration, read straight: the tagged enum would buffer each one first.
+/// A registration, read straight: the tagged enum would copy each one first.
 #[derive(Deserialize)]
 struct Registered {
     session: SessionInfo,
@@ -61,15 +62,75 @@ struct Registered {
     ts: Timestamp,
 }
 
+/// An update, read straight.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Updated {
+    session_id: SessionId,
+    update: SessionUpdate,
+    ts: Timestamp,
+}
+
 /// `Ok(None)`: somebody else's entry. Rooms lie in the same stream.
 pub(crate) fn decode(data: &[u8]) -> Result<Option<RegistryEntry>, serde_json::Error> {
-    let head: Head<'_> = serde_json::from_slice(data)?;
-    match &*head.kind {
+    let kind = match first_field(data) {
+        Some(kind) => kind,
+        None => &*serde_json::from_slice::<Head<'_>>(data)?.kind.into_owned(),
+    };
+    match kind {
         "session_registered" => {
             let Registered { session, internal, ts } = serde_json::from_slice(data)?;
             Ok(Some(RegistryEntry::SessionRegistered { session, internal, ts }))
         }
+        "session_updated" => {
+            let Updated { session_id, update, ts } = serde_json::from_slice(data)?;
+            Ok(Some(RegistryEntry::SessionUpdated { session_id, update, ts }))
+        }
         "room_created" | "room_revoked" | "room_sessions_set" => Ok(None),
         _ => serde_json::from_slice(data).map(Some),
+    }
+}
+
+/// The type of an entry that begins with it, as all of ours do: saves a look at all the rest. A
+/// type with an escape in it is none that we know, so it may be cut short.
+fn first_field(data: &[u8]) -> Option<&str> {
+    let rest = data.strip_prefix(br#"{"type":""#)?;
+    let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
+    std::str::from_utf8(&rest[..end]).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REST: &str =
+        r#""sessionId":"00000000-0000-4000-8000-00000000000a","ts":"1970-01-01T00:00:00.000Z""#;
+
+    #[test]
+    fn the_type_may_stand_anywhere() {
+        let entries = [
+            format!(r#"{{"type":"session_deleted",{REST}}}"#),
+            format!(r#"{{ "type" : "session_deleted",{REST}}}"#),
+            format!(r#"{{{REST},"type":"session_deleted"}}"#),
+            format!(r#"{{{REST},"type":"session\u005fdeleted"}}"#),
+        ];
+        for entry in entries {
+            let decoded = decode(entry.as_bytes()).unwrap();
+            assert!(matches!(decoded, Some(RegistryEntry::SessionDeleted { .. })), "{entry}");
+        }
+    }
+
+    #[test]
+    fn what_is_read_straight_is_what_the_enum_reads() {
+        let update = r#"{"status":"error","appPort":null,"internalUnknown":1}"#;
+        let entries = [
+            format!(r#"{{"type":"session_updated","update":{update},{REST}}}"#),
+            format!(r#"{{"type":"session_updated","update":{{}},{REST},"more":[1]}}"#),
+        ];
+        for entry in entries {
+            let direct = decode(entry.as_bytes()).unwrap().unwrap();
+            assert_eq!(direct, serde_json::from_str(&entry).unwrap());
+        }
+        assert!(decode(br#"{"type":"session_updated","update":{}}"#).is_err());
     }
 }
