@@ -78,8 +78,8 @@ pub(crate) struct Memory {
     pub(crate) mark: u64,
     /// What was said and not read, in order. Places: held, or not known to be delivered.
     pub(crate) waiting: Vec<Message>,
-    /// Read, their turn not over; and how often each was held.
-    pub(crate) reading: Vec<(MessageId, u32)>,
+    /// Read, their turn not over.
+    pub(crate) reading: Vec<Message>,
     /// Read, or not to be read any more.
     pub(crate) read: HashSet<MessageId>,
     /// Responses to gates of this run that were recorded and not resolved.
@@ -229,7 +229,8 @@ impl Reading {
             let place = match states.get(&id).map(String::as_str) {
                 Some("completed" | "cancelled") => continue,
                 Some("started") => {
-                    memory.reading.push((id, holds));
+                    let place = Place::Delivered;
+                    memory.reading.push(Message { id, text, place, holds });
                     continue;
                 }
                 Some("held") => Place::Held,

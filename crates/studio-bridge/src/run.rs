@@ -139,7 +139,12 @@ impl Owner {
         talk.waiting = waiting.into();
         talk.read = std::mem::take(&mut memory.read);
         let reading = std::mem::take(&mut memory.reading).into_iter();
-        talk.reading = reading.map(|(id, holds)| (id, wire_id(id, run, holds))).collect();
+        talk.reading = reading
+            .map(|message| {
+                let wire = wire_id(message.id, run, message.holds);
+                (message, wire)
+            })
+            .collect();
         // Written again, all of it: what arrived before is written once.
         let unread = talk.waiting.iter().filter(|message| message.place != Place::Held);
         agent.outgoing = unread.map(|message| Outgoing::Say(message.id)).collect();
@@ -309,7 +314,7 @@ impl Owner {
             let message = explain(code, stderr);
             draft.server(EngineEvent::Log { level: LogLevel::Error, message });
         }
-        self.leave(&mut draft, GateClosed::Withdrawn);
+        self.talk.leave(GateClosed::Withdrawn).into_iter().for_each(|note| draft.note(note));
         draft.server(EngineEvent::AgentExit { code });
         if working && !lost {
             let reason = if interrupted { "interrupted" } else { "exit" };
@@ -335,19 +340,6 @@ impl Owner {
             // The caller may have gone.
             reply.send(Err(BridgeError::NoAgent(self.session))).ok();
         }
-    }
-
-    /// Leaves nothing open: no gate, no turn, no message on its way.
-    fn leave(&mut self, draft: &mut Draft, outcome: GateClosed) {
-        let mut notes = self.talk.close_asks(outcome);
-        let reading: Vec<_> = self.talk.reading.drain(..).map(|(id, _)| id).collect();
-        if !reading.is_empty() {
-            notes.push(Note::server(states(reading, "cancelled")));
-        }
-        notes.extend(self.talk.hold(|_| true));
-        notes.into_iter().for_each(|note| draft.note(note));
-        self.talk.turn = false;
-        self.talk.tools.clear();
     }
 
     pub(crate) async fn finish(&mut self, last: Vec<EngineEvent>) -> Result<(), BridgeError> {
@@ -377,7 +369,7 @@ impl Owner {
         let mark = self.mark(&mut draft);
         self.log.put(std::mem::take(&mut draft), mark).await;
 
-        self.leave(&mut draft, GateClosed::Rejected);
+        self.talk.leave(GateClosed::Rejected).into_iter().for_each(|note| draft.note(note));
         let waiting: Vec<_> = self.talk.waiting.drain(..).map(|message| message.id).collect();
         if !waiting.is_empty() {
             draft.server(states(waiting, "cancelled"));

@@ -86,8 +86,8 @@ pub(crate) struct Talk {
     pub(crate) waiting: VecDeque<Message>,
     /// Were read in this run, as far as it is known: not to be delivered again.
     pub(crate) read: HashSet<MessageId>,
-    /// Read, their turn goes on: their own ids and those they travelled under.
-    pub(crate) reading: Vec<(MessageId, MessageId)>,
+    /// Read, their turn goes on; with the ids they travelled under.
+    pub(crate) reading: Vec<(Message, MessageId)>,
     pub(crate) turn: bool,
     pub(crate) asks: Vec<Pending>,
     /// Tool calls that go on.
@@ -339,7 +339,7 @@ impl Talk {
         self.tells_states = true;
         let run = self.run;
         let waits = self.waiting.iter().position(|m| wire_id(m.id, run, m.holds) == wire);
-        let reads = self.reading.iter().position(|&(_, other)| other == wire);
+        let reads = self.reading.iter().position(|(_, other)| *other == wire);
         let said = |id, word| Note::Event(Source::Agent, states(vec![id], word));
         match (state, waits, reads) {
             (MessageState::Queued, Some(waits), _) => {
@@ -350,9 +350,9 @@ impl Talk {
             (MessageState::Started, Some(waits), _) => {
                 if let Some(message) = self.waiting.remove(waits) {
                     self.read.insert(message.id);
-                    self.reading.push((message.id, wire));
                     self.turn = true;
                     notes.push(said(message.id, "started"));
+                    self.reading.push((message, wire));
                 }
             }
             (MessageState::Completed, Some(waits), _) => {
@@ -367,10 +367,10 @@ impl Talk {
                 notes.extend(self.hold(|message| message.id == id));
             }
             (MessageState::Completed, None, Some(reads)) => {
-                notes.push(said(self.reading.remove(reads).0, "completed"));
+                notes.push(said(self.reading.remove(reads).0.id, "completed"));
             }
             (MessageState::Cancelled, None, Some(reads)) => {
-                notes.push(said(self.reading.remove(reads).0, "cancelled"));
+                notes.push(said(self.reading.remove(reads).0.id, "cancelled"));
             }
             // Of something the agent told itself, or told before.
             (
@@ -382,6 +382,26 @@ impl Talk {
                 _,
             ) => {}
         }
+    }
+
+    /// The process is gone. What it read is in its conversation, unless that is lost; what it did
+    /// not read is held.
+    pub(crate) fn leave(&mut self, outcome: GateClosed) -> Vec<Note> {
+        let mut notes = self.close_asks(outcome);
+        let reading = std::mem::take(&mut self.reading);
+        if self.lost {
+            for (message, _) in reading.into_iter().rev() {
+                self.read.remove(&message.id);
+                self.waiting.push_front(Message { place: Place::Delivered, ..message });
+            }
+        } else if !reading.is_empty() {
+            let ids = reading.into_iter().map(|(message, _)| message.id).collect();
+            notes.push(Note::server(states(ids, "cancelled")));
+        }
+        notes.extend(self.hold(|_| true));
+        self.turn = false;
+        self.tools.clear();
+        notes
     }
 
     /// Closes every open ask.
