@@ -1,5 +1,7 @@
 //! How long a start takes and what a session costs in memory, with and without a snapshot:
-//! `cargo run --release -p studio-registry --example start -- 10000`.
+//! `cargo run --release -p studio-registry --example start -- 10000 [DIR]`.
+//!
+//! With a directory the sessions lie on the disk; what lies there already is started from only.
 
 #![expect(clippy::print_stdout, reason = "an example shows what it does")]
 
@@ -15,6 +17,7 @@ use studio_events::{
 use studio_ids::{InstanceId, RunId, SessionId};
 use studio_registry::Registry;
 use studio_streams::{MemoryStreams, StreamStore};
+use studio_streams_local::{LocalStreams, Options};
 use tokio::task::JoinSet;
 
 /// Starts that are measured.
@@ -23,9 +26,18 @@ const STARTS: u8 = 8;
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let sessions = std::env::args().nth(1).map_or(Ok(10_000), |arg| arg.parse())?;
-    let store = Arc::new(MemoryStreams::new());
+    let store: Arc<dyn StreamStore> = match std::env::args().nth(2) {
+        Some(dir) => Arc::new(LocalStreams::open(dir, Options::default())?),
+        None => Arc::new(MemoryStreams::new()),
+    };
 
+    let (memory, began) = (resident_bytes()?, Instant::now());
     let registry = open(store.clone()).await?;
+    if !registry.is_empty() {
+        let (took, more) = (began.elapsed(), resident_bytes()? - memory);
+        println!("{} sessions: {took:.1?}, {} KiB of memory", registry.len(), more / 1024);
+        return Ok(());
+    }
     let began = Instant::now();
     let mut registering = JoinSet::new();
     for n in 0..sessions {
@@ -58,7 +70,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 /// not hidden by memory that another one gave back.
 async fn measure(
     what: &str,
-    store: &Arc<MemoryStreams>,
+    store: &Arc<dyn StreamStore>,
     sessions: i64,
 ) -> Result<Vec<Registry>, Box<dyn Error>> {
     let mut started = vec![open(store.clone()).await?];
