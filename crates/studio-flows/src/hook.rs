@@ -64,6 +64,7 @@ impl Inner {
         let Some(gate) = body.tool_use_id().and_then(|id| id.parse::<GateId>().ok()) else {
             return Ok(HookReply::Ok);
         };
+        let _held = live.hold_hook(gate.clone());
         let known = self.gates.get(live.id, &gate).is_some()
             || self.gates.outcome(live.id, &gate).is_some();
         if !known {

@@ -51,12 +51,17 @@ impl Inner {
         if live.sandbox().is_none() {
             return Err(FlowError::NoSandbox(id));
         }
-        match live.bridge.say(text.clone(), sender.clone()).await {
-            Ok(_message) => {}
-            Err(BridgeError::NoAgent(_)) => self.relaunch(&live, text, sender).await?,
-            Err(error) => return Err(FlowError::bridge(id, &error)),
+        // Before the agent hears it: a server that dies in between is followed by one that looks.
+        self.update(id, |u| u.status = Some(SessionStatus::Running)).await?;
+        let said = match live.bridge.say(text.clone(), sender.clone()).await {
+            Ok(_message) => Ok(()),
+            Err(BridgeError::NoAgent(_)) => self.relaunch(&live, text, sender).await,
+            Err(error) => Err(FlowError::bridge(id, &error)),
+        };
+        if said.is_err() && record.info.status != SessionStatus::Running {
+            self.update(id, |u| u.status = Some(record.info.status)).await?;
         }
-        self.update(id, |u| u.status = Some(SessionStatus::Running)).await
+        said
     }
 
     /// Refuses when the session has spent what it may: before a run, not after it (D30-61).

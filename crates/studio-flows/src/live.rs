@@ -1,10 +1,11 @@
 use std::{
+    collections::HashMap,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use studio_bridge::Bridge;
-use studio_ids::SessionId;
+use studio_ids::{GateId, SessionId};
 use studio_sandbox::Sandbox;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -32,6 +33,24 @@ pub(crate) struct Live {
     /// The infrastructure choice with its secrets; memory only.
     infra: Mutex<Option<(Infra, Option<RepoChoice>)>>,
     last_used: Mutex<Instant>,
+    /// Questions that hooks hold open right now, and how many hold each.
+    hooks: Mutex<HashMap<GateId, usize>>,
+}
+
+/// A hook's request that is held open; an answer to its question has somewhere to go as long.
+pub(crate) struct HookHold<'a> {
+    live: &'a Live,
+    gate: GateId,
+}
+
+impl Drop for HookHold<'_> {
+    fn drop(&mut self) {
+        let mut hooks = lock(&self.live.hooks);
+        match hooks.get_mut(&self.gate) {
+            Some(more) if 1 < *more => *more -= 1,
+            _ => drop(hooks.remove(&self.gate)),
+        }
+    }
 }
 
 impl Live {
@@ -46,7 +65,19 @@ impl Live {
             credentials: Mutex::default(),
             infra: Mutex::default(),
             last_used: Mutex::new(Instant::now()),
+            hooks: Mutex::default(),
         }
+    }
+
+    /// Notes that a hook holds this question open.
+    pub(crate) fn hold_hook(&self, gate: GateId) -> HookHold<'_> {
+        *lock(&self.hooks).entry(gate.clone()).or_default() += 1;
+        HookHold { live: self, gate }
+    }
+
+    /// Whether a hook holds this question open.
+    pub(crate) fn is_held_by_hook(&self, gate: &GateId) -> bool {
+        lock(&self.hooks).contains_key(gate)
     }
 
     /// Somebody wants something of it now.

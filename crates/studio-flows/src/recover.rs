@@ -40,10 +40,7 @@ struct Told {
 impl Inner {
     /// Takes up every session that was at work, and removes what belongs to none.
     pub(crate) async fn recover(self: Arc<Self>) {
-        let at_work = self.registry.ids_where(|r| {
-            r.info.status == SessionStatus::Running
-                && !matches!(r.internal.phase, Phase::Hosted | Phase::Ended)
-        });
+        let at_work = self.registry.ids_where(is_at_work);
         let takes = at_work.into_iter().map(|id| {
             let inner = Arc::clone(&self);
             async move {
@@ -124,7 +121,7 @@ impl Inner {
         let id = record.info.id;
         let read = |source| FlowError::Read { session: id, source: Arc::new(source) };
         let fresh = self.started_at <= record.info.created_at;
-        let at_work = record.info.status == SessionStatus::Running && !fresh;
+        let at_work = is_at_work(&record) && !fresh;
         // Only what was at work may have more in its log than in the registry.
         let told = if at_work { self.fold(id).await.map_err(read)? } else { Told::default() };
         let totals = if at_work { told.totals } else { totals_of(&record) };
@@ -327,6 +324,14 @@ impl Inner {
         })
         .await
     }
+}
+
+/// Whether something may go on in a session without anybody asking: it works, is prepared, or
+/// has an agent process (which may begin a turn by itself).
+fn is_at_work(record: &SessionRecord) -> bool {
+    let phase = record.internal.phase;
+    !matches!(phase, Phase::Hosted | Phase::Ended)
+        && (record.info.status == SessionStatus::Running || record.internal.run.is_some())
 }
 
 fn totals_of(record: &SessionRecord) -> SessionTotals {

@@ -88,7 +88,7 @@ impl Inner {
         match live.bridge.answer(gate.clone(), answer, recorded.clone()).await {
             Ok(()) => {}
             // A hook holds the question open, not the agent's own channel: the waiter takes it.
-            Err(BridgeError::NotAsked { .. }) if self.gates.is_awaited(live.id, &gate) => {
+            Err(BridgeError::NotAsked { .. }) if live.is_held_by_hook(&gate) => {
                 let records =
                     vec![Record::Internal(recorded.response), Record::Server(recorded.resolved)];
                 live.bridge

@@ -1,0 +1,131 @@
+//! A whole studio in this process: memory store, a jail of this machine, the real agent against
+//! the scripted model.
+
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
+
+use serde_json::Value;
+use studio_agent_codec::Claude;
+use studio_events::{SessionInfo, Timestamp};
+use studio_flows::{AgentSettings, Mode, Parts, Settings, Studio, words::NewSession};
+use studio_ids::SessionId;
+use studio_sandbox::{SandboxProvider, Secret};
+use studio_sandbox_local::{LocalOptions, LocalProvider};
+use studio_streams::{Follow, MemoryStreams, Offset, StreamStore};
+use studio_testkit::{ModelServer, needs};
+use tempfile::TempDir;
+
+/// Longest wait for one event.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub(crate) struct World {
+    pub(crate) streams: Arc<dyn StreamStore>,
+    pub(crate) provider: Arc<dyn SandboxProvider>,
+    pub(crate) settings: Settings,
+    pub(crate) model: ModelServer,
+    _dir: TempDir,
+}
+
+impl World {
+    /// A world whose model follows `script`.
+    pub(crate) async fn of(script: &str) -> Self {
+        let model = ModelServer::start();
+        let dir = TempDir::new().unwrap();
+        let mut options = LocalOptions::default();
+        let agent = needs::claude_cli();
+        options.path_dirs.push(agent.parent().unwrap().to_owned());
+        let provider = LocalProvider::open(dir.path().join("boxes"), options).await.unwrap();
+        let env =
+            [("ANTHROPIC_BASE_URL", model.url(script)), ("CLAUDE_CODE_MAX_RETRIES", "1".into())];
+        let agent = AgentSettings {
+            credentials: BTreeMap::from([("ANTHROPIC_API_KEY".to_owned(), Secret::new("dummy"))]),
+            env: env.map(|(name, value)| (name.to_owned(), value)).into(),
+            ..AgentSettings::default()
+        };
+        let settings = Settings { mode: Mode::Dev, agent, ..Settings::default() };
+        Self {
+            streams: Arc::new(MemoryStreams::default()),
+            provider: Arc::new(provider),
+            settings,
+            model,
+            _dir: dir,
+        }
+    }
+
+    /// A server over this world; the next one takes over from it.
+    pub(crate) async fn studio(&self) -> Studio {
+        let parts = Parts {
+            streams: Arc::clone(&self.streams),
+            provider: Arc::clone(&self.provider),
+            codec: Arc::new(|| Box::new(Claude::new())),
+            settings: self.settings.clone(),
+            clock: Arc::new(|| Timestamp::from(SystemTime::now())),
+        };
+        Studio::start(parts).await.unwrap()
+    }
+
+    /// Whether anything of a session is left at the provider.
+    pub(crate) async fn has_sandbox(&self, id: SessionId) -> bool {
+        self.provider.list().await.unwrap().iter().any(|(session, _)| *session == id)
+    }
+}
+
+pub(crate) fn freeform(description: &str) -> NewSession {
+    NewSession { freeform: true, ..app(description) }
+}
+
+pub(crate) fn app(description: &str) -> NewSession {
+    NewSession {
+        description: description.to_owned(),
+        freeform: false,
+        credentials: studio_flows::words::Credentials::default(),
+        model: None,
+        permissions: None,
+        budget_usd: None,
+    }
+}
+
+/// A reader of a session's log.
+pub(crate) struct Watch {
+    follow: Follow,
+    read: std::collections::VecDeque<Value>,
+    pub(crate) at: Offset,
+}
+
+impl Watch {
+    pub(crate) async fn open(studio: &Studio, session: &SessionInfo) -> Self {
+        let follow = studio.watch(session.id, Offset::Start).await.unwrap();
+        Self { follow, read: std::collections::VecDeque::new(), at: Offset::Start }
+    }
+
+    /// The same reader at another server: what it had read, then what comes after.
+    pub(crate) async fn moved_to(self, studio: &Studio, session: &SessionInfo) -> Self {
+        let follow = studio.watch(session.id, self.at.clone()).await.unwrap();
+        Self { follow, ..self }
+    }
+
+    pub(crate) async fn next(&mut self) -> Value {
+        while self.read.is_empty() {
+            let frames = tokio::time::timeout(PATIENCE, self.follow.next()).await;
+            for frame in frames.expect("an event in time").unwrap().expect("a live stream") {
+                self.at = frame.offset().clone();
+                self.read.push_back(serde_json::from_slice(frame.data()).unwrap());
+            }
+        }
+        self.read.pop_front().unwrap()
+    }
+
+    /// The next event of this type.
+    pub(crate) async fn until(&mut self, kind: &str) -> Value {
+        loop {
+            let event = self.next().await;
+            if event["type"] == kind {
+                return event;
+            }
+            assert_ne!(event["level"], "error", "while waiting for {kind}: {event}");
+        }
+    }
+}
