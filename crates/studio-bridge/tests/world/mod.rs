@@ -89,6 +89,7 @@ pub struct World {
     pub session: SessionId,
     pub store: Arc<dyn StreamStore>,
     pub path: StreamPath,
+    pub provider: LocalProvider,
     pub sandbox: Arc<dyn Sandbox>,
     pub ears: Arc<Ears>,
     pub root: tempfile::TempDir,
@@ -126,6 +127,7 @@ pub async fn world_in(store: Arc<dyn StreamStore>) -> World {
         session,
         store,
         path,
+        provider,
         sandbox,
         ears: Arc::default(),
         root,
@@ -225,6 +227,10 @@ impl World {
             }
             from = page.next;
         }
+    }
+
+    pub async fn destroy_sandbox(&self) {
+        self.provider.destroy(self.sandbox.reference()).await.unwrap();
     }
 
     /// Entries of this type.
