@@ -9,7 +9,7 @@ use studio_streams::{
 use crate::{RegistryError, decode::Decoder, registry::Clock, snapshot, table::Table};
 
 /// Most records that are asked for at once; a page ends after about a mebibyte anyway.
-pub(crate) const PAGE_RECORDS_MAX: usize = 10_000;
+pub(crate) const PAGE_RECORDS_MAX: usize = 1_000;
 /// How often a start tries to take the lease while another server takes it too.
 const TAKE_OVER_ATTEMPTS_MAX: u32 = 5;
 
