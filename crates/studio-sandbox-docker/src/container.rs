@@ -30,9 +30,15 @@ pub(crate) mod labels {
     pub(crate) const CREATION: &str = "studio.creation";
 }
 
-/// What keeps a container alive. It runs below the engine's init process, which reaps whatever
-/// the agent leaves behind, and ends at once when it is told to.
-const IDLE: &str = "trap 'exit 0' TERM INT; while :; do sleep 3600 & wait $! || exit 0; done";
+/// What a container does: it makes the project's directory (`$1`), says that commands run, and
+/// stays. It runs below the engine's init process, which reaps whatever the agent leaves behind,
+/// and ends at once when it is told to.
+const IDLE: &str = r#"mkdir -p -- "$1" || exit 1
+echo studio-ready
+trap 'exit 0' TERM INT
+while :; do sleep 3600 & wait $! || exit 0; done"#;
+/// What it says.
+pub(crate) const READY_WORD: &str = "studio-ready";
 
 /// What the engine on the other side can hold a container to.
 #[derive(Clone, Copy, Debug)]
@@ -140,7 +146,8 @@ pub(crate) fn body(
         ..HostConfig::default()
     };
     host.limit(spec.limits, &mut host_config);
-    let idle = ["sh", "-c", IDLE];
+    let dir = project_dir(&spec.project);
+    let idle = ["sh", "-c", IDLE, "sh", &dir];
     ContainerCreateBody {
         image: Some(image.to_owned()),
         user: Some(USER.to_owned()),

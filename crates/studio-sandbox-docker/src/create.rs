@@ -4,20 +4,27 @@ use std::{
     time::Duration,
 };
 
-use bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOptions};
+use bollard::{
+    container::AttachContainerResults,
+    query_parameters::{
+        AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, StartContainerOptions,
+    },
+};
+use futures::StreamExt;
 use studio_ids::SessionId;
 use studio_sandbox::{ProgressSink, SandboxError, SandboxSpec};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    container::{self, Host, labels},
-    engine::{CHANGE_DEADLINE, Engine, Trouble, within},
-    exec,
+    container::{self, Host, READY_WORD, labels},
+    engine::{ASK_DEADLINE, CHANGE_DEADLINE, Engine, Trouble, within},
     image::Images,
 };
 
-/// Longest wait for the first command in a started container.
+/// Longest wait for a started container to say that commands run in it.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
+/// Bytes that are kept of what a container says before that.
+const SAID_BYTES_MAX: usize = 2000;
 
 /// Sessions whose sandbox is being made, or being taken back.
 #[derive(Clone, Debug, Default)]
@@ -235,12 +242,42 @@ async fn new_container(
     }
 }
 
+/// Starts the container and waits for its word. That costs less than a first command would, and
+/// a container that ends at once says why.
 async fn start(engine: &Engine, id: &str, spec: &SandboxSpec) -> Result<(), SandboxError> {
+    let said = AttachContainerOptionsBuilder::new().stream(true).stdout(true).stderr(true).build();
+    let link = within(ASK_DEADLINE, engine.docker.attach_container(id, Some(said)))
+        .await
+        .map_err(|trouble| trouble.of("listening to the container", id))?;
     let options = None::<StartContainerOptions>;
     within(CHANGE_DEADLINE, engine.docker.start_container(id, options))
         .await
         .map_err(|trouble| trouble.of("starting the container", id))?;
-    exec::make_dir(engine, id, &container::project_dir(&spec.project), READY_DEADLINE).await
+    let tried = || format!("waiting for the sandbox of session {}", spec.session);
+    match tokio::time::timeout(READY_DEADLINE, hear_ready(link)).await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(said)) => Err(SandboxError::Vendor {
+            tried: tried(),
+            source: format!("its container ended at once: {}", said.trim()).into(),
+        }),
+        Err(_elapsed) => Err(SandboxError::TimedOut { tried: tried(), limit: READY_DEADLINE }),
+    }
+}
+
+/// Waits for the line by which a container says that commands run; an error is what it said
+/// instead, cut to its end.
+async fn hear_ready(mut link: AttachContainerResults) -> Result<(), String> {
+    let mut said = Vec::new();
+    // An entry point of the image may speak first.
+    while let Some(Ok(chunk)) = link.output.next().await {
+        said.extend_from_slice(chunk.as_ref());
+        let mut lines = said.split(|&byte| byte == b'\n');
+        if lines.any(|line| line == READY_WORD.as_bytes()) {
+            return Ok(());
+        }
+        said.drain(..said.len().saturating_sub(SAID_BYTES_MAX));
+    }
+    Err(String::from_utf8_lossy(&said).into_owned())
 }
 
 /// Whether the engine may have made the container although it did not say so.

@@ -40,6 +40,7 @@ pub(crate) enum Trouble {
 }
 
 impl From<Error> for Trouble {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the client has twenty words for no answer")]
     fn from(error: Error) -> Self {
         match error {
             Error::DockerResponseServerError { status_code, message } => match status_code {

@@ -295,18 +295,6 @@ impl Kept {
     }
 }
 
-/// Makes a directory: the first command in a new sandbox, and proof that commands run.
-pub(crate) async fn make_dir(
-    engine: &Engine,
-    container: &str,
-    dir: &str,
-    deadline: Duration,
-) -> Result<(), SandboxError> {
-    let command = Command::new(["mkdir", "-p", dir]);
-    let output = Output { deadline, ..Output::default() };
-    run(engine, container, command, Vec::new(), &output).await?.success("mkdir").map(drop)
-}
-
 async fn kill(engine: &Engine, container: &str, group: &str) {
     match tokio::time::timeout(KILL_DEADLINE, try_kill(engine, container, group)).await {
         Ok(Ok(Exit::Code(0)) | Err(SandboxError::Gone { .. })) => {}
@@ -467,7 +455,9 @@ fn start_refused(trouble: Trouble, container: &str, program: &str) -> SandboxErr
         Trouble::Refused { message, .. } | Trouble::Conflict(message) => {
             not_started(program, message.trim())
         }
-        other => other.of(format!("starting {program}"), container),
+        other @ (Trouble::NotFound(_) | Trouble::Away(_) | Trouble::TimedOut(_)) => {
+            other.of(format!("starting {program}"), container)
+        }
     }
 }
 

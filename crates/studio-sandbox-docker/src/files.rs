@@ -42,13 +42,12 @@ pub(crate) async fn put(
     let output = Output { deadline: FILES_DEADLINE, ..Output::default() };
     let command = Command::script(UNPACK, iter::empty::<String>());
     let done = exec::run(engine, container, command, archive, &output).await?;
-    match done.success("tar") {
-        Ok(_) => Ok(()),
-        Err(SandboxError::Failed { stderr, .. }) => {
-            Err(SandboxError::File { path, reason: format!("could not be written: {stderr}") })
-        }
-        Err(other) => Err(other),
+    if done.exit.is_success() {
+        return Ok(());
     }
+    let said = String::from_utf8_lossy(&done.stderr);
+    let said: String = said.trim_end().chars().take(500).collect();
+    Err(SandboxError::File { path, reason: format!("could not be written: {said}") })
 }
 
 pub(crate) async fn read(
@@ -68,7 +67,9 @@ pub(crate) async fn read(
         Exit::Code(3) => "is not there".to_owned(),
         Exit::Code(4) => "is not a regular file".to_owned(),
         Exit::Code(5) => "may not be read by the sandbox's user".to_owned(),
-        other => format!("could not be read ({other}): {}", String::from_utf8_lossy(&stderr)),
+        other @ (Exit::Code(_) | Exit::Unknown) => {
+            format!("could not be read ({other}): {}", String::from_utf8_lossy(&stderr))
+        }
     };
     Err(SandboxError::File { path: path.to_string(), reason })
 }

@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
 
 use async_trait::async_trait;
 use studio_ids::SessionId;
@@ -17,6 +20,11 @@ use crate::{
 
 /// Longest wait for the engine's sign of life.
 const PING_DEADLINE: Duration = Duration::from_secs(2);
+/// How long an engine that is known to be well is waited for. It answers within three
+/// milliseconds, but not while it starts several containers on few CPUs.
+const PING_PATIENCE: Duration = Duration::from_millis(8);
+/// How long an answer counts when the next one is late.
+const GOOD_FOR: Duration = Duration::from_secs(10);
 
 /// Containers of one Docker engine as sandboxes. Speaks to the engine's API alone.
 #[derive(Debug)]
@@ -25,6 +33,22 @@ pub struct DockerProvider {
     images: Arc<Images>,
     under_way: UnderWay,
     host: Host,
+    health: Arc<Mutex<Health>>,
+}
+
+/// What is known of the engine's readiness.
+#[derive(Debug, Default)]
+struct Health {
+    /// When it said yes, unless it said no since.
+    good_at: Option<Instant>,
+    /// Whether a question is under way.
+    asking: bool,
+}
+
+impl Health {
+    fn is_good(&self) -> bool {
+        self.good_at.is_some_and(|at| at.elapsed() < GOOD_FOR)
+    }
 }
 
 impl DockerProvider {
@@ -35,7 +59,13 @@ impl DockerProvider {
         let DockerOptions { engine, owner, image } = options;
         let (engine, info) = Engine::connect(engine.as_deref(), owner).await?;
         let images = Arc::new(Images::new(engine.clone(), image));
-        Ok(Self { engine, images, under_way: UnderWay::default(), host: Host::of(&info) })
+        Ok(Self {
+            engine,
+            images,
+            under_way: UnderWay::default(),
+            host: Host::of(&info),
+            health: Arc::default(),
+        })
     }
 
     /// Waits until the background work that is under way now is done: after this, what was given
@@ -82,12 +112,28 @@ impl SandboxProvider for DockerProvider {
         self.host.abilities()
     }
 
+    /// Always asks the engine. When it is slow to answer and was well within the last ten
+    /// seconds, it counts as well: a busy engine does not make a health check wait.
     async fn ready(&self) -> Result<(), SandboxError> {
-        let pong = self.engine.ping(PING_DEADLINE).await;
-        pong.map_err(|trouble| {
-            trouble.of("asking the Docker engine for a sign of life", "engine")
-        })?;
-        self.images.check().await
+        let was_good = {
+            let mut health = lock(&self.health);
+            if health.asking && health.is_good() {
+                return Ok(());
+            }
+            health.asking = true;
+            health.is_good()
+        };
+        let (engine, images, health) =
+            (self.engine.clone(), self.images.clone(), self.health.clone());
+        let question = self.engine.run("asking the Docker engine", async move {
+            let answer = ask(&engine, &images).await;
+            *lock(&health) = Health { good_at: answer.is_ok().then(Instant::now), asking: false };
+            answer
+        });
+        if !was_good {
+            return question.await;
+        }
+        tokio::time::timeout(PING_PATIENCE, question).await.unwrap_or(Ok(()))
     }
 
     async fn create(
@@ -134,6 +180,16 @@ impl SandboxProvider for DockerProvider {
         }
         Ok(())
     }
+}
+
+async fn ask(engine: &Engine, images: &Images) -> Result<(), SandboxError> {
+    let pong = engine.ping(PING_DEADLINE).await;
+    pong.map_err(|trouble| trouble.of("asking the Docker engine for a sign of life", "engine"))?;
+    images.check().await
+}
+
+fn lock(health: &Mutex<Health>) -> MutexGuard<'_, Health> {
+    health.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether `id` is the engine's own word for a container. Names are not taken: they are no proof,

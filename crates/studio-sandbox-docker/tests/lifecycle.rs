@@ -105,9 +105,9 @@ async fn every_verb_of_a_removed_sandbox_says_that_it_is_gone() {
     );
     studio.provider.destroy(sandbox.reference()).await.unwrap();
     let path = sandbox.home();
-    let gone = |error: SandboxError| match error {
-        SandboxError::Gone { id } => assert_eq!(id, sandbox.reference().id),
-        other => panic!("{other:?}"),
+    let gone = |error: SandboxError| {
+        let id = &sandbox.reference().id;
+        assert!(matches!(&error, SandboxError::Gone { id: told } if told == id), "{error:?}");
     };
     gone(sandbox.state().await.unwrap_err());
     gone(sandbox.wake().await.unwrap_err());
@@ -130,6 +130,20 @@ async fn a_missing_image_is_told_with_what_to_do() {
         assert!(error.to_string().contains("studio-no-such-image:1"), "{error}");
     }
     assert!(studio.containers().await.is_empty());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_container_that_ends_at_once_says_why_and_is_removed() {
+    // The project's directory cannot be made here.
+    let recipe = recipe("RUN chown root /home/agent/workspace && chmod 755 /home/agent/workspace");
+    let studio = Studio::with(ImageSource::Recipe(recipe.clone())).await;
+    let error = studio.provider.create(&spec(), silence()).await.err().unwrap();
+    assert!(matches!(error, SandboxError::Vendor { .. }), "{error:?}");
+    let cause = std::error::Error::source(&error).unwrap().to_string();
+    assert!(cause.contains("mkdir: ") && cause.contains("/home/agent/workspace"), "{cause}");
+    assert!(studio.containers().await.is_empty());
+    let options = None::<bollard::query_parameters::RemoveImageOptions>;
+    studio.docker.remove_image(&recipe.tag, options, None).await.unwrap();
 }
 
 #[tokio::test]
@@ -168,6 +182,7 @@ async fn an_engine_that_falls_silent_is_unknown_and_never_gone() {
     };
     let provider = DockerProvider::connect(options).await.unwrap();
     let spec = spec();
+    provider.ready().await.unwrap();
     let sandbox = provider.create(&spec, silence()).await.unwrap();
     let mut process = sandbox.spawn(studio_sandbox::Command::new(["cat"])).await.unwrap();
     door.abort();
@@ -193,6 +208,45 @@ async fn an_engine_that_falls_silent_is_unknown_and_never_gone() {
     assert_eq!(studio.containers().await.len(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_engine_that_hangs_is_well_for_a_while_and_then_is_not() {
+    // Takes every connection and says nothing once it is told to hang.
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("slow.sock");
+    let listener = tokio::net::UnixListener::bind(&path).unwrap();
+    let (hang, hangs) = tokio::sync::watch::channel(false);
+    let engine = needs::docker_socket();
+    let door = tokio::spawn(async move {
+        let mut links = tokio::task::JoinSet::new();
+        while let Ok((mut near, _)) = listener.accept().await {
+            let (engine, hangs) = (engine.clone(), hangs.clone());
+            links.spawn(async move {
+                if *hangs.borrow() {
+                    return std::future::pending().await;
+                }
+                let mut far = tokio::net::UnixStream::connect(engine).await.unwrap();
+                let _closed = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+            });
+        }
+    });
+    let options = DockerOptions {
+        engine: Some(format!("unix://{}", path.display())),
+        owner: "hanging".parse().unwrap(),
+        image: ImageSource::Tag(needs::test_image()),
+    };
+    let provider = DockerProvider::connect(options).await.unwrap();
+    provider.ready().await.unwrap();
+    hang.send_replace(true);
+    let start = std::time::Instant::now();
+    provider.ready().await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}: it waited", start.elapsed());
+    // The question that was left alone comes to its end and counts.
+    provider.settle().await;
+    let error = provider.ready().await.unwrap_err();
+    assert!(matches!(error, SandboxError::TimedOut { .. }), "{error:?}");
+    door.abort();
+}
+
 /// A recipe that needs no registry: a root directory that the build context brings along.
 fn recipe(extra: &str) -> Recipe {
     let tag = format!("studio-recipe-test:{}", SessionId::random());
@@ -214,7 +268,9 @@ fn recipe(extra: &str) -> Recipe {
 fn listener() -> (ProgressSink, Arc<Mutex<Vec<String>>>) {
     let heard = Arc::new(Mutex::new(Vec::new()));
     let lines = heard.clone();
-    let sink: ProgressSink = Arc::new(move |Progress(line)| lines.lock().unwrap().push(line));
+    let sink: ProgressSink = Arc::new(move |Progress(line)| {
+        lines.lock().into_iter().for_each(|mut all| all.push(line.clone()))
+    });
     (sink, heard)
 }
 

@@ -1,6 +1,7 @@
 //! What the tests of this crate share: an owner per test, and the engine asked directly.
 
 #![allow(dead_code, unreachable_pub, reason = "not every test file uses all of it")]
+#![expect(clippy::unwrap_used, reason = "this module is a part of tests")]
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
