@@ -16,19 +16,32 @@ const LOCAL_DESCRIPTION: &str = "Local Claude Code session";
 impl Studio {
     /// Creates a session and begins to work on it in the background.
     pub async fn create_session(&self, new: NewSession) -> Result<SessionInfo, FlowError> {
-        let inner = self.inner();
-        if new.freeform && inner.parts.settings.mode == Mode::Production {
+        self.whole(|inner| async move { inner.create_session(new).await }).await
+    }
+
+    /// Registers a session that an agent on somebody's machine feeds through hooks.
+    pub async fn create_local_session(
+        &self,
+        description: Option<String>,
+    ) -> Result<SessionInfo, FlowError> {
+        self.whole(|inner| async move { inner.create_local_session(description).await }).await
+    }
+}
+
+impl Inner {
+    async fn create_session(&self, new: NewSession) -> Result<SessionInfo, FlowError> {
+        if new.freeform && self.parts.settings.mode == Mode::Production {
             return Err(FlowError::FreeformNotAvailable);
         }
         let id = SessionId::random();
         let project = project_name(id);
-        let now = inner.now();
+        let now = self.now();
         let mut events = vec![EngineEvent::UserPrompt {
             message: new.description.clone(),
             sender: None,
             message_id: None,
         }];
-        let asked = (!new.freeform).then(|| infra_prompt(inner, &project));
+        let asked = (!new.freeform).then(|| infra_prompt(self, &project));
         events.extend(asked.clone());
         let private = SessionPrivate {
             phase: if new.freeform { Phase::CreatingSandbox } else { Phase::AwaitingInfra },
@@ -40,30 +53,26 @@ impl Studio {
             ..SessionPrivate::default()
         };
         let info = info(id, project.to_string(), new.description.clone(), now);
-        inner.create(&info, private, events).await?;
+        self.create(&info, private, events).await?;
         if let Some(event) = asked {
-            inner.gates.open(id, gate_of(&event, infra_gate_id(), GateKind::InfraConfig, inner));
+            self.gates.open(id, gate_of(&event, infra_gate_id(), GateKind::InfraConfig, self));
         }
-        inner.begin(id, new.credentials).await?;
-        Ok(inner.shown(&info))
+        self.begin(id, new.credentials).await?;
+        Ok(self.shown(&info))
     }
 
-    /// Registers a session that an agent on somebody's machine feeds through hooks.
-    pub async fn create_local_session(
+    async fn create_local_session(
         &self,
         description: Option<String>,
     ) -> Result<SessionInfo, FlowError> {
-        let inner = self.inner();
         let id = SessionId::random();
         let description = description.unwrap_or_else(|| LOCAL_DESCRIPTION.to_owned());
-        let info = info(id, "local-session".to_owned(), description, inner.now());
+        let info = info(id, "local-session".to_owned(), description, self.now());
         let private = SessionPrivate { phase: Phase::Hosted, ..SessionPrivate::default() };
-        inner.create(&info, private, Vec::new()).await?;
+        self.create(&info, private, Vec::new()).await?;
         Ok(info)
     }
-}
 
-impl Inner {
     /// Makes the stream with its first events, then registers the session.
     async fn create(
         &self,

@@ -13,45 +13,54 @@ use crate::{FlowError, Studio, inner::Inner, live::Live};
 impl Studio {
     /// Stops the running turn; success when there was none, or no such session.
     pub async fn interrupt(&self, id: SessionId) -> Result<(), FlowError> {
-        let inner = self.inner();
-        let Ok(record) = inner.record(id) else { return Ok(()) };
-        match record.internal.phase {
-            Phase::Ended => Ok(()),
-            Phase::Started | Phase::Hosted => inner.interrupt_turn(id).await,
-            // The reference rejected the gate and went on; a person who interrupts wants no more.
-            Phase::AwaitingInfra | Phase::CreatingSandbox | Phase::SettingUp => {
-                inner.end(id, "interrupted", SessionStatus::Complete).await
-            }
-        }
+        self.whole(move |inner| async move { inner.interrupt(id).await }).await
     }
 
     /// Ends the session for good: agent, sandbox and gates are gone; success when they were.
     pub async fn cancel(&self, id: SessionId) -> Result<(), FlowError> {
-        let inner = self.inner();
-        match inner.record(id) {
-            Ok(record) if record.info.status != SessionStatus::Cancelled => {
-                inner.end(id, "cancelled", SessionStatus::Cancelled).await
-            }
-            // What a first cancel could not remove is removed now.
-            Ok(_cancelled) => inner.remove_sandbox(id).await,
-            Err(_unknown) => Ok(()),
-        }
+        self.whole(move |inner| async move { inner.cancel(id).await }).await
     }
 
     /// As cancel, and forgets it.
     pub async fn delete(&self, id: SessionId) -> Result<(), FlowError> {
-        let inner = self.inner();
-        inner.record(id)?;
-        inner.end(id, "cancelled", SessionStatus::Cancelled).await?;
-        inner.take_note(id);
-        inner.registry.delete(id).await.map_err(FlowError::registry)?;
-        inner.gates.forget(id);
-        let deleted = inner.parts.streams.delete(&StreamPath::session(id)).await;
-        deleted.map_err(|source| FlowError::Write { session: id, source: Arc::new(source) })
+        self.whole(move |inner| async move { inner.delete(id).await }).await
     }
 }
 
 impl Inner {
+    async fn interrupt(&self, id: SessionId) -> Result<(), FlowError> {
+        let Ok(record) = self.record(id) else { return Ok(()) };
+        match record.internal.phase {
+            Phase::Ended => Ok(()),
+            Phase::Started | Phase::Hosted => self.interrupt_turn(id).await,
+            // The reference rejected the gate and went on; a person who interrupts wants no more.
+            Phase::AwaitingInfra | Phase::CreatingSandbox | Phase::SettingUp => {
+                self.end(id, "interrupted", SessionStatus::Complete).await
+            }
+        }
+    }
+
+    async fn cancel(&self, id: SessionId) -> Result<(), FlowError> {
+        match self.record(id) {
+            Ok(record) if record.info.status != SessionStatus::Cancelled => {
+                self.end(id, "cancelled", SessionStatus::Cancelled).await
+            }
+            // What a first cancel could not remove is removed now.
+            Ok(_cancelled) => self.remove_sandbox(id).await,
+            Err(_unknown) => Ok(()),
+        }
+    }
+
+    async fn delete(&self, id: SessionId) -> Result<(), FlowError> {
+        self.record(id)?;
+        self.end(id, "cancelled", SessionStatus::Cancelled).await?;
+        self.take_note(id);
+        self.registry.delete(id).await.map_err(FlowError::registry)?;
+        self.gates.forget(id);
+        let deleted = self.parts.streams.delete(&StreamPath::session(id)).await;
+        deleted.map_err(|source| FlowError::Write { session: id, source: Arc::new(source) })
+    }
+
     async fn interrupt_turn(&self, id: SessionId) -> Result<(), FlowError> {
         let live = self.live(id).await?;
         live.bridge.interrupt().await.map_err(|e| FlowError::bridge(id, &e))?;

@@ -45,6 +45,9 @@ pub enum FlowError {
         /// Why.
         source: Arc<BridgeError>,
     },
+    /// A fault in the studio's own work on the session; it is taken up again.
+    #[error("the work on session {0} failed and is taken up again")]
+    BridgeFailed(SessionId),
     /// A stream could not be read.
     #[error("the events of session {session} could not be read")]
     Read {

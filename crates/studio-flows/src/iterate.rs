@@ -12,7 +12,7 @@ use crate::{FlowError, Studio, inner::Inner, live::Live, prepare::log, words::Qu
 impl Studio {
     /// Says something to the agent; it hears it now, or when it can.
     pub async fn iterate(&self, id: SessionId, request: String) -> Result<(), FlowError> {
-        self.inner().iterate(id, request, None).await
+        self.whole(move |inner| async move { inner.iterate(id, request, None).await }).await
     }
 
     /// The messages of a session that wait for its agent, in order.

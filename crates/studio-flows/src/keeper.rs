@@ -9,6 +9,7 @@ use studio_gates::{GateKind, Opened};
 use studio_ids::SessionId;
 
 use crate::{
+    FlowError,
     create::gate_of,
     inner::{Inner, lock},
     live::add,
@@ -97,6 +98,7 @@ impl Listener for Keeper {
             Told::Failed(why) => {
                 tracing::error!(session.id = %session, error = why, "the bridge of session {session} failed");
                 inner.put_down(session);
+                inner.take_up_later(session, &FlowError::BridgeFailed(session));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! Taking sessions up: those that were at work when an earlier server ended, and any other when
 //! somebody wants something of it.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
 use studio_bridge::{AgentParts, Bridge, BridgeSettings, OpenAsk, Parts as BridgeParts};
@@ -27,6 +27,9 @@ use crate::{
 const PAGE_RECORDS_MAX: usize = 1_000;
 /// Sessions taken up at once after a start.
 const AT_ONCE_MAX: usize = 16;
+/// Wait before a session that could not be taken up is tried again, doubled up to the second.
+const TAKE_UP_AGAIN_FIRST: Duration = Duration::from_millis(500);
+const TAKE_UP_AGAIN_MAX: Duration = Duration::from_secs(30);
 /// Paths listed at a time.
 const PATHS_MAX: usize = 1_000;
 
@@ -45,8 +48,7 @@ impl Inner {
             let inner = Arc::clone(&self);
             async move {
                 if let Err(error) = inner.live(id).await {
-                    let why = crate::error::causes(&error);
-                    tracing::warn!(session.id = %id, error = why, "session {id} could not be taken up: {why}");
+                    inner.take_up_later(id, &error);
                 }
             }
         });
@@ -61,6 +63,28 @@ impl Inner {
             () = self.stop.cancelled() => {}
             () = self.remove_leftovers() => {}
         }
+    }
+
+    /// Tries again to take up a session at work until it is, in the background: its sandbox did
+    /// not answer, or its bridge failed.
+    pub(crate) fn take_up_later(&self, id: SessionId, error: &FlowError) {
+        let why = crate::error::causes(error);
+        tracing::warn!(session.id = %id, error = why, "session {id} could not be taken up yet: {why}");
+        let Some(inner) = self.weak.upgrade() else { return };
+        self.tasks.spawn(async move {
+            let mut again = TAKE_UP_AGAIN_FIRST;
+            loop {
+                tokio::select! {
+                    () = inner.stop.cancelled() => return,
+                    () = tokio::time::sleep(again) => {}
+                }
+                let at_work = inner.registry.get(id).is_some_and(|record| is_at_work(&record));
+                if !at_work || inner.live(id).await.is_ok() {
+                    return;
+                }
+                again = (again * 2).min(TAKE_UP_AGAIN_MAX);
+            }
+        });
     }
 
     /// Removes sandboxes and streams of sessions that are ended or gone: what a server left that

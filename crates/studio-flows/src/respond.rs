@@ -22,30 +22,7 @@ const REFUSED: &str = "The user does not want this.";
 impl Studio {
     /// Answers a gate.
     pub async fn respond(&self, id: SessionId, response: Response) -> Result<(), FlowError> {
-        let inner = self.inner();
-        inner.record(id)?;
-        let live = inner.live(id).await?;
-        let Response { answer, summary, resolved_by } = response;
-        let told = TellWith { summary, resolved_by };
-        match answer {
-            GateAnswer::Infra { infra, repo } => inner.choose_infra(&live, infra, repo, told).await,
-            GateAnswer::Question { gate, answers } => {
-                let value = json!({ "answers": answers });
-                let answer = Answer::Answers(answers);
-                inner.answer(&live, gate, GateKind::AskUserQuestion, answer, value, told).await
-            }
-            GateAnswer::Permission { gate, allow, always, message } => {
-                let value = json!({ "allow": allow, "always": always, "message": message });
-                let answer = if allow {
-                    Answer::Allow { always }
-                } else {
-                    let message = message.unwrap_or_else(|| REFUSED.to_owned());
-                    Answer::Deny { message, interrupt: false }
-                };
-                inner.answer(&live, gate, GateKind::Permission, answer, value, told).await
-            }
-            GateAnswer::Legacy { gate, text } => inner.say_as_answer(&live, gate, text, told).await,
-        }
+        self.whole(move |inner| async move { inner.respond(id, response).await }).await
     }
 
     /// The gates of a session that wait for a person.
@@ -61,6 +38,34 @@ impl Studio {
                 asked: g.asked,
             })
             .collect())
+    }
+}
+
+impl Inner {
+    async fn respond(&self, id: SessionId, response: Response) -> Result<(), FlowError> {
+        self.record(id)?;
+        let live = self.live(id).await?;
+        let Response { answer, summary, resolved_by } = response;
+        let told = TellWith { summary, resolved_by };
+        match answer {
+            GateAnswer::Infra { infra, repo } => self.choose_infra(&live, infra, repo, told).await,
+            GateAnswer::Question { gate, answers } => {
+                let value = json!({ "answers": answers });
+                let answer = Answer::Answers(answers);
+                self.answer(&live, gate, GateKind::AskUserQuestion, answer, value, told).await
+            }
+            GateAnswer::Permission { gate, allow, always, message } => {
+                let value = json!({ "allow": allow, "always": always, "message": message });
+                let answer = if allow {
+                    Answer::Allow { always }
+                } else {
+                    let message = message.unwrap_or_else(|| REFUSED.to_owned());
+                    Answer::Deny { message, interrupt: false }
+                };
+                self.answer(&live, gate, GateKind::Permission, answer, value, told).await
+            }
+            GateAnswer::Legacy { gate, text } => self.say_as_answer(&live, gate, text, told).await,
+        }
     }
 }
 

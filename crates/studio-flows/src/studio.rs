@@ -63,6 +63,30 @@ impl Studio {
         &self.inner
     }
 
+    /// Runs a flow to its end, also when who asked for it goes away in the middle: a client that
+    /// hangs up leaves nothing half done.
+    pub(crate) async fn whole<T, F>(
+        &self,
+        flow: impl FnOnce(Arc<Inner>) -> F,
+    ) -> Result<T, FlowError>
+    where
+        T: Send + 'static,
+        F: Future<Output = Result<T, FlowError>> + Send + 'static,
+    {
+        if self.inner.stop.is_cancelled() {
+            return Err(FlowError::Stopping);
+        }
+        let task = self.inner.tasks.spawn(flow(Arc::clone(&self.inner)));
+        match task.await {
+            Ok(outcome) => outcome,
+            // A fault of ours stays one for who asked; see the HTTP layer for what becomes of it.
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                Err(_cancelled) => Err(FlowError::Stopping),
+            },
+        }
+    }
+
     /// How it was set up.
     pub fn settings(&self) -> &Settings {
         &self.inner.parts.settings
