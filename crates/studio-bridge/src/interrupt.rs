@@ -70,15 +70,11 @@ impl Owner {
         };
 
         let starting = matches!(agent.stage, Stage::Starting(_));
-        let in_flight = match &agent.writing {
-            Some(Outgoing::Say(id)) => Some(*id),
-            Some(Outgoing::Answer(_) | Outgoing::Control { .. }) | None => None,
-        };
         let dropped: Vec<_> = agent.outgoing.drain(..).collect();
         let request = format!("interrupt-{}", MessageId::random());
         let mut lines = Vec::new();
         for message in &self.talk.waiting {
-            if message.place == Place::Delivered || in_flight == Some(message.id) {
+            if matches!(message.place, Place::Handing | Place::Delivered) {
                 let wire = crate::talk::wire_id(message.id, self.talk.run, message.holds);
                 let id = format!("take-back-{}", MessageId::random());
                 lines.extend(agent.codec.take_back(&id, wire).unwrap_or_default());
@@ -93,10 +89,7 @@ impl Owner {
         let process = agent.process.clone();
 
         let mut notes = self.talk.close_asks(GateClosed::Rejected);
-        let unsent = |message: &crate::talk::Message| {
-            message.place == Place::Undelivered && in_flight != Some(message.id)
-        };
-        notes.extend(self.talk.hold(unsent));
+        notes.extend(self.talk.hold(|message| message.place == Place::Undelivered));
         self.put(notes).await;
         dropped.into_iter().for_each(|outgoing| self.not_asked(outgoing));
 

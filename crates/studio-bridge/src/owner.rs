@@ -518,6 +518,7 @@ impl Owner {
                     let Some(message) = message.filter(|m| m.place != Place::Held) else {
                         continue;
                     };
+                    message.place = Place::Handing;
                     let wire = crate::talk::wire_id(message.id, run, message.holds);
                     let line = agent.codec.say(wire, &message.text);
                     (format!("say-{wire}"), line.into())

@@ -239,7 +239,7 @@ impl Owner {
             Outgoing::Control { .. } => {}
             Outgoing::Say(id) => {
                 if let Some(message) = self.talk.message(id)
-                    && message.place == Place::Undelivered
+                    && message.place == Place::Handing
                 {
                     message.place = Place::Delivered;
                 }
@@ -285,7 +285,15 @@ impl Owner {
                     self.not_delivered(*answer, error.to_string());
                 }
             }
-            outgoing @ (Outgoing::Say(_) | Outgoing::Control { .. }) => agent.write_again(outgoing),
+            outgoing @ Outgoing::Control { .. } => agent.write_again(outgoing),
+            Outgoing::Say(id) => {
+                if let Some(message) = self.talk.message(id)
+                    && message.place == Place::Handing
+                {
+                    message.place = Place::Undelivered;
+                }
+                agent.write_again(Outgoing::Say(id));
+            }
         }
     }
 
@@ -369,8 +377,8 @@ impl Owner {
         let mark = self.mark(&mut draft);
         self.log.put(std::mem::take(&mut draft), mark).await;
 
-        self.talk.leave(GateClosed::Rejected).into_iter().for_each(|note| draft.note(note));
         let waiting: Vec<_> = self.talk.waiting.drain(..).map(|message| message.id).collect();
+        self.talk.leave(GateClosed::Rejected).into_iter().for_each(|note| draft.note(note));
         if !waiting.is_empty() {
             draft.server(states(waiting, "cancelled"));
         }

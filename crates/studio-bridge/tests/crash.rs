@@ -1,5 +1,7 @@
 //! A server that vanishes at any moment, and the next one that goes on.
 
+#![allow(clippy::unwrap_used, clippy::wildcard_enum_match_arm, reason = "for tests")]
+
 mod plain;
 mod world;
 

@@ -1,5 +1,11 @@
 //! A small agent in shell and its language, quick enough to be crashed beside a hundred times.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test program uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "for tests, each of which uses its part"
+)]
 
 use std::{collections::BTreeMap, sync::Arc};
 

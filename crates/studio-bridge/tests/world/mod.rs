@@ -1,6 +1,12 @@
 //! A session with real parts for a bridge: a store, a jailed sandbox of this machine, a listener
 //! that keeps what it is told.
-#![allow(dead_code, unreachable_pub, missing_docs, reason = "each test program uses its part")]
+#![allow(
+    dead_code,
+    unreachable_pub,
+    missing_docs,
+    clippy::unwrap_used,
+    reason = "for tests, each of which uses its part"
+)]
 
 use std::{
     collections::BTreeMap,
