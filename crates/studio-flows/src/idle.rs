@@ -31,7 +31,6 @@ impl Inner {
             Ok(state) if state.activity != Activity::Idle => return,
             Ok(_) | Err(_) => {}
         }
-        self.put_down(live.id);
         live.token.cancel();
         live.jobs.close();
         live.jobs.wait().await;
@@ -40,6 +39,7 @@ impl Inner {
         if let Err(error) = live.bridge.finish(Vec::new()).await {
             tracing::debug!(session.id = %live.id, "session {} was put down: {error}", live.id);
         }
+        self.put_down_this(live);
         self.note(live.id, |u| u.run = Some(None));
     }
 }

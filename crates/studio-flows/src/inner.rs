@@ -98,7 +98,14 @@ impl Inner {
             return Err(FlowError::Stopping);
         }
         let record = self.record(id)?;
-        let slot = Arc::clone(lock(&self.live).entry(id).or_default());
+        let slot = {
+            let mut slots = lock(&self.live);
+            // One that is being put down is of no use any more.
+            if slots.get(&id).and_then(|slot| slot.get()).is_some_and(|l| l.bridge.is_ended()) {
+                slots.remove(&id);
+            }
+            Arc::clone(slots.entry(id).or_default())
+        };
         let live = slot.get_or_try_init(|| self.take_up(record)).await.cloned();
         match &live {
             Ok(live) => live.used(),
@@ -120,6 +127,15 @@ impl Inner {
     /// Forgets that the session is in use (its bridge has ended or is about to).
     pub(crate) fn put_down(&self, id: SessionId) {
         lock(&self.live).remove(&id);
+    }
+
+    /// As [`Self::put_down`], unless the session was taken up anew meanwhile.
+    pub(crate) fn put_down_this(&self, live: &Arc<Live>) {
+        let mut slots = lock(&self.live);
+        let same = |slot: &Slot| slot.get().is_some_and(|there| Arc::ptr_eq(there, live));
+        if slots.get(&live.id).is_some_and(same) {
+            slots.remove(&live.id);
+        }
     }
 
     /// Notes a change that an agent caused; the registry gets it soon.

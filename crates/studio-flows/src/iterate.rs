@@ -56,6 +56,11 @@ impl Inner {
         let said = match live.bridge.say(text.clone(), sender.clone()).await {
             Ok(_message) => Ok(()),
             Err(BridgeError::NoAgent(_)) => self.relaunch(&live, text, sender).await,
+            // It was quiet and is being put down: taken up again.
+            Err(BridgeError::Ended(_)) => {
+                let live = self.live(id).await?;
+                self.relaunch(&live, text, sender).await
+            }
             Err(error) => Err(FlowError::bridge(id, &error)),
         };
         if said.is_err() && record.info.status != SessionStatus::Running {

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use studio_bridge::{AgentParts, Bridge, BridgeSettings, OpenAsk, Parts as BridgeParts};
+use studio_bridge::{Activity, AgentParts, Bridge, BridgeSettings, OpenAsk, Parts as BridgeParts};
 use studio_events::{
     EngineEvent, InternalEvent, LogLevel, Phase, SessionEntry, SessionStatus, SessionTotals,
 };
@@ -38,6 +38,8 @@ const PATHS_MAX: usize = 1_000;
 struct Told {
     gates: GateLog,
     totals: SessionTotals,
+    /// How the last turn ended, if one did.
+    last_turn: Option<bool>,
 }
 
 impl Inner {
@@ -165,7 +167,9 @@ impl Inner {
             self.stop.clone(),
         );
         let live = Arc::new(Live::new(id, bridge, token));
-        if let Err(error) = self.find_again(&live, &record, told.gates, at_work).await {
+        if let Err(error) =
+            self.find_again(&live, &record, told.gates, at_work, told.last_turn).await
+        {
             live.bridge.detach().await;
             return Err(error);
         }
@@ -201,7 +205,7 @@ impl Inner {
                 // One malformed record is no reason to lose a session (D30-21).
                 if let Ok(entry) = serde_json::from_slice::<Value>(&record.data) {
                     told.gates.apply(&entry);
-                    add_turn(&mut told.totals, &entry);
+                    told.turn(&entry);
                 }
             }
             if page.up_to_date {
@@ -217,6 +221,7 @@ impl Inner {
         record: &SessionRecord,
         gates: GateLog,
         at_work: bool,
+        last_turn: Option<bool>,
     ) -> Result<(), FlowError> {
         let chosen = infra_outcome(&gates);
         let undelivered = self.gates.restore(live.id, gates);
@@ -228,7 +233,7 @@ impl Inner {
             // A new session: its flow starts the preparation itself.
             Phase::AwaitingInfra | Phase::CreatingSandbox | Phase::SettingUp => {}
             Phase::Started => {
-                self.find_agent(live, record).await?;
+                self.find_agent(live, record, last_turn).await?;
             }
         }
         drop(undelivered);
@@ -287,7 +292,12 @@ impl Inner {
         Ok(())
     }
 
-    async fn find_agent(&self, live: &Arc<Live>, record: &SessionRecord) -> Result<(), FlowError> {
+    async fn find_agent(
+        &self,
+        live: &Arc<Live>,
+        record: &SessionRecord,
+        last_turn: Option<bool>,
+    ) -> Result<(), FlowError> {
         let failed = |source| FlowError::sandbox(live.id, source);
         let Some(sandbox) = self.find_sandbox(record).await.map_err(failed)? else {
             return self.sandbox_is_gone(live, record).await;
@@ -305,11 +315,25 @@ impl Inner {
                 self.note(live.id, |u| u.run = Some(None));
             }
             self.open_asks(live, attached.open_asks).await;
-        } else if record.info.status == SessionStatus::Running {
-            // It ended before the last server could say so in the registry.
-            self.note(live.id, |u| u.status = Some(SessionStatus::Error));
         }
+        self.status_after(live, last_turn).await?;
         self.connect_relay(live, &sandbox).await;
+        Ok(())
+    }
+
+    /// A session that was at work when its server ended, and is not any more, stands as its last
+    /// turn left it.
+    async fn status_after(&self, live: &Live, last_turn: Option<bool>) -> Result<(), FlowError> {
+        let state = live.bridge.state().await.map_err(|e| FlowError::bridge(live.id, &e))?;
+        let still = self.registry.get(live.id).map(|record| record.info.status);
+        if state.activity == Activity::Idle && still == Some(SessionStatus::Running) {
+            let ended = match last_turn {
+                Some(true) => SessionStatus::Complete,
+                Some(false) | None => SessionStatus::Error,
+            };
+            // What the agent told just now is newer.
+            self.note(live.id, |u| u.status = u.status.or(Some(ended)));
+        }
         Ok(())
     }
 
@@ -367,11 +391,14 @@ fn totals_of(record: &SessionRecord) -> SessionTotals {
     }
 }
 
-fn add_turn(totals: &mut SessionTotals, entry: &Value) {
-    if entry["type"] == "session_end" {
-        add(&mut totals.cost_usd, entry["cost_usd"].as_f64());
-        add(&mut totals.num_turns, entry["num_turns"].as_u64());
-        add(&mut totals.duration_ms, entry["duration_ms"].as_u64());
+impl Told {
+    fn turn(&mut self, entry: &Value) {
+        if entry["type"] == "session_end" {
+            add(&mut self.totals.cost_usd, entry["cost_usd"].as_f64());
+            add(&mut self.totals.num_turns, entry["num_turns"].as_u64());
+            add(&mut self.totals.duration_ms, entry["duration_ms"].as_u64());
+            self.last_turn = Some(entry["success"] == true);
+        }
     }
 }
 

@@ -235,3 +235,19 @@ async fn what_may_not_be_is_refused_with_a_reason() {
     assert!(!world.has_sandbox(session.id).await);
     studio.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quiet_session_costs_no_process_and_goes_on_with_its_conversation() {
+    let mut world = World::of("hello").await;
+    world.settings.idle_after = Duration::from_millis(300);
+    let studio = world.studio().await;
+    let session = studio.create_session(freeform("say hello")).await.unwrap();
+    let mut watch = Watch::open(&studio, &session).await;
+    watch.until("session_end").await;
+    watch.until("agent_exit").await;
+
+    studio.iterate(session.id, "say hello again".to_owned()).await.unwrap();
+    let said = watch.until("assistant_message").await;
+    assert!(said["text"].as_str().unwrap().contains("turns before this one: 1"), "{said}");
+    studio.stop().await;
+}
