@@ -142,8 +142,7 @@ async fn a_container_that_ends_at_once_says_why_and_is_removed() {
     let cause = std::error::Error::source(&error).unwrap().to_string();
     assert!(cause.contains("mkdir: ") && cause.contains("/home/agent/workspace"), "{cause}");
     assert!(studio.containers().await.is_empty());
-    let options = None::<bollard::query_parameters::RemoveImageOptions>;
-    studio.docker.remove_image(&recipe.tag, options, None).await.unwrap();
+    studio.remove_images(&format!("studio.test={}", recipe.tag)).await;
 }
 
 #[tokio::test]
@@ -251,7 +250,7 @@ async fn an_engine_that_hangs_is_well_for_a_while_and_then_is_not() {
 fn recipe(extra: &str) -> Recipe {
     let tag = format!("studio-recipe-test:{}", SessionId::random());
     let dockerfile = format!(
-        "FROM {}\nUSER root\nCOPY greeting /greeting\nRUN chmod 444 /greeting && echo built it\n\
+        "FROM {}\nLABEL studio.test={tag}\nUSER root\nCOPY greeting /greeting\nRUN chmod 444 /greeting && echo built it\n\
          {extra}\nUSER 1000\n",
         needs::test_image()
     );
@@ -296,18 +295,13 @@ async fn a_recipe_is_built_once_for_all_who_wait() {
     let (silent, heard) = listener();
     studio.provider.create(&spec(), silent).await.unwrap();
     assert!(heard.lock().unwrap().is_empty());
-    for id in studio.containers().await {
-        let options = bollard::query_parameters::RemoveContainerOptionsBuilder::new().force(true);
-        studio.docker.remove_container(&id, Some(options.build())).await.unwrap();
-    }
-    let options = None::<bollard::query_parameters::RemoveImageOptions>;
-    studio.docker.remove_image(&recipe.tag, options, None).await.unwrap();
+    studio.remove_images(&format!("studio.test={}", recipe.tag)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_recipe_that_fails_says_why_and_is_tried_again() {
     let recipe = recipe("RUN echo the-reason >&2; exit 7");
-    let studio = Studio::with(ImageSource::Recipe(recipe)).await;
+    let studio = Studio::with(ImageSource::Recipe(recipe.clone())).await;
     for _ in 0..2 {
         let (sink, heard) = listener();
         let error = studio.provider.create(&spec(), sink).await.err().unwrap();
@@ -316,4 +310,5 @@ async fn a_recipe_that_fails_says_why_and_is_tried_again() {
         assert!(heard.lock().unwrap().iter().any(|line| line.contains("the-reason")));
     }
     assert!(studio.containers().await.is_empty());
+    studio.remove_images(&format!("studio.test={}", recipe.tag)).await;
 }

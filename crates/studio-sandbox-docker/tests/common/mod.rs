@@ -9,7 +9,8 @@ use bollard::{
     Docker,
     models::ContainerInspectResponse,
     query_parameters::{
-        InspectContainerOptions, ListContainersOptionsBuilder, RemoveContainerOptionsBuilder,
+        InspectContainerOptions, ListContainersOptionsBuilder, ListImagesOptionsBuilder,
+        RemoveContainerOptionsBuilder, RemoveImageOptionsBuilder,
     },
 };
 use bytes::Bytes;
@@ -60,9 +61,19 @@ impl Studio {
         all.into_iter().filter_map(|container| container.id).collect()
     }
 
-    /// Waits until the engine has no container of this studio.
-    pub async fn until_empty(&self) {
-        until("no container is left", async || self.containers().await.is_empty()).await;
+    /// Removes this studio's containers and the images with `label`, the steps of a failed build
+    /// too.
+    pub async fn remove_images(&self, label: &str) {
+        for id in self.containers().await {
+            let options = RemoveContainerOptionsBuilder::new().force(true).build();
+            self.docker.remove_container(&id, Some(options)).await.unwrap();
+        }
+        let filters = HashMap::from([("label", vec![label])]);
+        let options = ListImagesOptionsBuilder::new().filters(&filters).build();
+        for image in self.docker.list_images(Some(options)).await.unwrap() {
+            let options = RemoveImageOptionsBuilder::new().force(true).build();
+            self.docker.remove_image(&image.id, Some(options), None).await.unwrap();
+        }
     }
 }
 
