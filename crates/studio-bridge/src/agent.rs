@@ -84,6 +84,8 @@ pub(crate) struct Agent {
     pub(crate) write_at: Option<Instant>,
     /// Signals were sent because its conversation is lost.
     pub(crate) is_stopped: bool,
+    /// Signals were sent because it did not obey an interrupt.
+    pub(crate) is_interrupted: bool,
     write_back_off: Duration,
     link_back_off: Duration,
 }
@@ -101,6 +103,7 @@ impl Agent {
             writing: None,
             write_at: None,
             is_stopped: false,
+            is_interrupted: false,
             write_back_off: BACK_OFF_FIRST,
             link_back_off: BACK_OFF_FIRST,
         }

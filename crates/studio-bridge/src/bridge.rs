@@ -24,11 +24,12 @@ pub const MESSAGES_WAITING_MAX: usize = 64;
 const COMMAND_PATIENCE: Duration = Duration::from_secs(60);
 
 /// The handle of the one owner of a session's stream and agent process. Commands are obeyed in
-/// the order in which they came. A command whose caller goes away is carried out all the same.
+/// the order in which they came. A command whose caller goes away is carried out all the same. When
+/// the last handle is dropped, the owner detaches.
 #[derive(Clone, Debug)]
 pub struct Bridge {
     session: SessionId,
-    commands: mpsc::Sender<Command>,
+    commands: mpsc::Sender<Box<Command>>,
 }
 
 impl Bridge {
@@ -161,7 +162,7 @@ impl Bridge {
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, BridgeError> {
         let (reply, answer) = oneshot::channel();
         let ended = BridgeError::Ended(self.session);
-        match self.commands.send_timeout(command(reply), COMMAND_PATIENCE).await {
+        match self.commands.send_timeout(Box::new(command(reply)), COMMAND_PATIENCE).await {
             Ok(()) => {}
             Err(SendTimeoutError::Closed(_)) => return Err(ended),
             Err(SendTimeoutError::Timeout(_)) => return Err(BridgeError::Busy(self.session)),

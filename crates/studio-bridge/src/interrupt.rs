@@ -155,6 +155,9 @@ impl Owner {
     fn escalate(&mut self) {
         let Some(interrupt) = &mut self.interrupt else { return };
         interrupt.step = Step::Stopping;
+        if let Some(agent) = self.agent.as_mut().filter(|agent| agent.run() == interrupt.run()) {
+            agent.is_interrupted = true;
+        }
         self.doing.stop(interrupt.process.clone(), self.settings.signal_patience);
     }
 

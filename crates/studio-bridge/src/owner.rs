@@ -60,7 +60,7 @@ pub(crate) enum Go {
 /// All that can happen.
 enum Happening {
     Stop,
-    Command(Option<Command>),
+    Command(Option<Box<Command>>),
     Lines(Lines),
     Done(RunId, Done),
     Timer,
@@ -77,7 +77,7 @@ pub(crate) struct Owner {
     pub(crate) interrupt: Option<Interrupt>,
     /// Whether `talk` knows what earlier runs left.
     pub(crate) remembers: bool,
-    commands: mpsc::Receiver<Command>,
+    commands: mpsc::Receiver<Box<Command>>,
     stop: CancellationToken,
 }
 
@@ -85,12 +85,12 @@ impl Owner {
     /// Runs an owner to its end. A fault of it ends this session's bridge and nothing else.
     pub(crate) async fn supervise(
         parts: Parts,
-        commands: mpsc::Receiver<Command>,
+        commands: mpsc::Receiver<Box<Command>>,
         stop: CancellationToken,
     ) {
         let (session, listener) = (parts.session, Arc::clone(&parts.listener));
         let mut task = JoinSet::new();
-        task.spawn(Self::new(parts, commands, stop).run());
+        task.spawn(Box::new(Self::new(parts, commands, stop)).run());
         if let Some(Err(error)) = task.join_next().await
             && error.is_panic()
         {
@@ -100,7 +100,7 @@ impl Owner {
         }
     }
 
-    fn new(parts: Parts, commands: mpsc::Receiver<Command>, stop: CancellationToken) -> Self {
+    fn new(parts: Parts, commands: mpsc::Receiver<Box<Command>>, stop: CancellationToken) -> Self {
         let Parts { session, writer, clock, listener, settings } = parts;
         Self {
             session,
@@ -117,21 +117,22 @@ impl Owner {
         }
     }
 
-    async fn run(mut self) {
+    async fn run(mut self: Box<Self>) {
         loop {
             let go = match self.next().await {
                 Happening::Stop | Happening::Command(None) => Go::Home,
-                Happening::Command(Some(command)) => self.obey(command).await,
+                // Boxed, so that an idle session does not pay for what it does not do.
+                Happening::Command(Some(command)) => Box::pin(self.obey(*command)).await,
                 Happening::Lines(lines) => {
-                    self.read(lines).await;
+                    Box::pin(self.read(lines)).await;
                     Go::On
                 }
                 Happening::Done(run, done) => {
-                    self.done(run, done).await;
+                    Box::pin(self.done(run, done)).await;
                     Go::On
                 }
                 Happening::Timer => {
-                    self.timer().await;
+                    Box::pin(self.timer()).await;
                     Go::On
                 }
             };
@@ -587,3 +588,17 @@ async fn ready_lines(lines: Option<&mut JournalLines>) -> Lines {
 
 /// How long reading out a stopped process may take.
 pub(crate) const DRAIN_PATIENCE: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_owner_is_small() {
+        fn bytes<F: Future>(_run: impl Fn(Box<Owner>) -> F) -> usize {
+            size_of::<F>()
+        }
+        let bytes = bytes(Owner::run) + size_of::<Owner>();
+        assert!(bytes <= 2_048, "{bytes} bytes");
+    }
+}

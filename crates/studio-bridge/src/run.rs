@@ -314,7 +314,7 @@ impl Owner {
     /// The process is over and everything it left is recorded: records its end.
     pub(crate) async fn ended(&mut self, code: Option<i32>, stderr: &str) {
         let Some(agent) = self.agent.take() else { return };
-        let interrupted = self.interrupt.is_some();
+        let interrupted = agent.is_interrupted || self.interrupt.is_some();
         let (working, lost) = (self.talk.is_working(), self.talk.lost);
         let mut draft = Draft::default();
         let failed = working || code.is_some_and(|code| code != 0);

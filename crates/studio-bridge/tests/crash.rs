@@ -144,6 +144,42 @@ async fn whatever_crash_every_event_is_recorded_once_and_in_order() {
     marks_rise(&world.entries().await, run);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_real_agent_works_on_through_crashes_and_is_recorded_once() {
+    let mut world = world().await;
+    let model = studio_testkit::ModelServer::start();
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let server = Server::start(&mut world).await;
+    let run = server.bridge.launch(world.claude(&model, "long")).await.unwrap();
+    server.bridge.say("work".to_owned(), None).await.unwrap();
+    server.vanish();
+    for _ in 0..12 {
+        let server = Server::start(&mut world).await;
+        let attached = server.bridge.attach(world.claude(&model, "long"), run).await.unwrap();
+        assert!(attached.alive);
+        tokio::time::sleep(Duration::from_millis(50 + dice.roll(400))).await;
+        server.vanish();
+    }
+    let server = Server::start(&mut world).await;
+    server.bridge.attach(world.claude(&model, "long"), run).await.unwrap();
+    idle(&server.bridge).await;
+    server.bridge.finish(Vec::new()).await.unwrap();
+
+    let mut expected: Vec<_> = (1..=200).map(|n| format!("Step {n}.")).collect();
+    expected.push("All 200 steps are done.".to_owned());
+    assert_eq!(world.words().await, expected);
+    let calls = |entries: Vec<Value>| -> Vec<String> {
+        entries.iter().map(|entry| entry["tool_use_id"].to_string()).collect()
+    };
+    let begun = calls(world.of_type("pre_tool_use").await);
+    assert_eq!(begun, calls(world.of_type("post_tool_use").await));
+    assert_eq!(begun.len(), 200);
+    let ends = world.of_type("session_end").await;
+    assert_eq!((ends.len(), &ends[0]["success"]), (1, &json!(true)));
+    assert_eq!(world.of_type("session_start").await.len(), 1);
+    marks_rise(&world.entries().await, run);
+}
+
 /// The journal's position is told in order and only at the end of a batch.
 fn marks_rise(entries: &[Value], run: RunId) {
     let marks: Vec<_> = entries

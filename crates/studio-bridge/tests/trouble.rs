@@ -243,6 +243,57 @@ async fn an_agent_that_does_not_obey_is_stopped_and_what_waited_is_held() {
     assert_eq!(world.words().await, ["stubborn begins", "later begins", "later ends"]);
 }
 
+#[tokio::test]
+async fn an_interrupt_works_while_nothing_can_be_recorded() {
+    let store = Moody::new();
+    let mut world = world_in(store.clone()).await;
+    let bridge = world.bridge().await;
+    bridge.launch(plain(&world.sandbox)).await.unwrap();
+    bridge.say("stubborn".to_owned(), None).await.unwrap();
+    world.ears.hear("the turn", |told| matches!(told, Told::TurnStarted)).await;
+    bridge.say("later".to_owned(), None).await.unwrap();
+    store.be(Mood::ReadOnly);
+    let start = Instant::now();
+    bridge.interrupt().await.unwrap();
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert_eq!(agents(&world), 0);
+    assert_eq!(world.of_type("agent_exit").await.len(), 0);
+    store.be(Mood::Good);
+    world.ears.hear("the exit", |told| matches!(told, Told::AgentExited { .. })).await;
+    let end = world.of_type("session_end").await.pop().unwrap();
+    assert_eq!(end["reason"], "interrupted");
+    assert_eq!(bridge.queue().await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_link_that_is_cut_again_and_again_loses_and_doubles_nothing() {
+    let mut world = world().await;
+    let bridge = world.bridge().await;
+    bridge.launch(plain(&world.sandbox)).await.unwrap();
+    let mut cuts = 0;
+    for round in 0..8 {
+        bridge.say(format!("count {round}"), None).await.unwrap();
+        cuts += cut_links(&world);
+        tokio::time::sleep(Duration::from_millis(30)).await;
+        cuts += cut_links(&world);
+    }
+    assert!(0 < cuts, "no link was found");
+    idle(&bridge).await;
+    bridge.finish(Vec::new()).await.unwrap();
+    assert_eq!(world.words().await, counted(0..8));
+}
+
+/// Kills what follows a journal; the agent goes on.
+fn cut_links(world: &World) -> usize {
+    let is_tail = |pid: &i32| {
+        std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"tail\0"))
+    };
+    let links = processes_under(world.root.path()).into_iter().filter(is_tail);
+    let kill =
+        |pid: i32| std::process::Command::new("kill").args(["-9", &pid.to_string()]).status();
+    links.filter(|pid| kill(*pid).is_ok_and(|status| status.success())).count()
+}
+
 /// Plain agents that run in the world.
 fn agents(world: &World) -> usize {
     let is_agent = |pid: &i32| {
