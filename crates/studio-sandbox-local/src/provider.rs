@@ -243,12 +243,12 @@ impl LocalProvider {
     async fn make(&self, record: Record) -> Result<LocalSandbox, SandboxError> {
         let session = record.session;
         let place = Place::new(&self.shared.root, session);
-        let failed = |error: io::Error| match error.kind() {
-            io::ErrorKind::AlreadyExists => SandboxError::Exists { id: session.to_string() },
-            _ => SandboxError::Vendor {
-                tried: "making a local sandbox".to_owned(),
-                source: error.into(),
-            },
+        let failed = |error: io::Error| {
+            if error.kind() == io::ErrorKind::AlreadyExists {
+                return SandboxError::Exists { id: session.to_string() };
+            }
+            let tried = "making a local sandbox".to_owned();
+            SandboxError::Vendor { tried, source: error.into() }
         };
         let dir = place.dir().to_owned();
         blocking(move || {

@@ -26,15 +26,15 @@ pub(crate) fn born(pid: i32) -> Option<u64> {
     }
 }
 
-/// All processes whose environment holds `mark` (`NAME=value`).
-fn marked(mark: &str) -> Vec<i32> {
+/// All processes whose environment holds `mark` (`NAME=value`), each with its start time.
+fn marked(mark: &str) -> Vec<(i32, u64)> {
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|&pid| {
+    pids.filter_map(|pid| {
         // What may not be read belongs to somebody else.
-        let environ = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environ.split(|&byte| byte == 0).any(|variable| variable == mark.as_bytes())
-            && born(pid).is_some()
+        let environ = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let mut variables = environ.split(|&byte| byte == 0);
+        variables.any(|variable| variable == mark.as_bytes()).then(|| Some((pid, born(pid)?)))?
     })
     .collect()
 }
@@ -43,14 +43,19 @@ fn marked(mark: &str) -> Vec<i32> {
 /// after `patience`: nothing, unless a process cannot die.
 pub(crate) fn sweep(mark: &str, patience: Duration) -> Vec<i32> {
     let end = Instant::now() + patience;
+    // A process that ends loses its environment some time before it is gone.
+    let mut ending = Vec::<(i32, u64)>::new();
     loop {
-        let found = marked(mark);
-        if found.is_empty() || end <= Instant::now() {
-            return found;
-        }
-        for pid in found {
+        for found in marked(mark) {
             // It may have ended between the look and the signal.
-            kill(Pid::from_raw(pid), Signal::SIGKILL).ok();
+            kill(Pid::from_raw(found.0), Signal::SIGKILL).ok();
+            if !ending.contains(&found) {
+                ending.push(found);
+            }
+        }
+        ending.retain(|&(pid, since)| born(pid) == Some(since));
+        if ending.is_empty() || end <= Instant::now() {
+            return ending.into_iter().map(|(pid, _since)| pid).collect();
         }
         thread::sleep(PAUSE);
     }

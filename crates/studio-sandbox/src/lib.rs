@@ -14,6 +14,7 @@ mod error;
 mod journal;
 mod path;
 mod provider;
+mod relay;
 
 pub use abilities::{Abilities, Enforced, Isolation};
 pub use command::{
@@ -29,3 +30,4 @@ pub use provider::{
     DirEntry, Limits, NewFile, Progress, ProgressSink, Sandbox, SandboxProvider, SandboxRef,
     SandboxSpec, SandboxState, Secret,
 };
+pub use relay::{RELAY_BODY_BYTES_MAX, Relay, RelayHandler};

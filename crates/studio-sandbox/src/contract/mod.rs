@@ -9,6 +9,7 @@ pub mod commands;
 pub mod files;
 pub mod journal;
 pub mod lifecycle;
+pub mod relay;
 
 use std::{
     collections::BTreeMap,
@@ -88,6 +89,13 @@ macro_rules! contract_tests {
                 errors_are_kept,
                 a_run_is_removed_only_after_its_end,
                 a_process_survives_its_handle_and_its_provider,
+            }
+            relay: {
+                what_is_asked_inside_is_answered,
+                bad_requests_are_refused_inside,
+                requests_wait_while_the_studio_is_away,
+                a_request_without_a_client_is_dropped,
+                a_lost_link_is_told,
             }
         }
     };

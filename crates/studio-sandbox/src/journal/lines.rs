@@ -32,7 +32,7 @@ pub struct JournalLines {
     cut: u64,
     /// The offset of the first byte of the present line.
     at: u64,
-    complaint: String,
+    complaint: Vec<u8>,
     ended: bool,
 }
 
@@ -44,7 +44,7 @@ impl std::fmt::Debug for JournalLines {
 
 impl JournalLines {
     pub(super) fn new(process: Process, from: u64, run: RunId) -> Self {
-        let (held, complaint) = (BytesMut::new(), String::new());
+        let (held, complaint) = (BytesMut::new(), Vec::new());
         Self { process, run, held, searched: 0, cut: 0, at: from, complaint, ended: false }
     }
 
@@ -63,13 +63,12 @@ impl JournalLines {
             match self.process.output.next().await? {
                 Some(OutputChunk::Stdout(data)) => self.hold(&data),
                 Some(OutputChunk::Stderr(text)) => {
-                    self.complaint.push_str(&String::from_utf8_lossy(&text));
-                    let keep = self.complaint.floor_char_boundary(COMPLAINT_BYTES_MAX);
-                    self.complaint.truncate(keep);
+                    let room = COMPLAINT_BYTES_MAX.saturating_sub(self.complaint.len());
+                    self.complaint.extend_from_slice(&text[..room.min(text.len())]);
                 }
                 None => match self.process.output.exit().await? {
                     Exit::Code(0) => self.ended = true,
-                    exit => return Err(self.lost(exit)),
+                    exit @ (Exit::Code(_) | Exit::Unknown) => return Err(self.lost(exit)),
                 },
             }
         }
@@ -120,9 +119,131 @@ impl JournalLines {
     }
 
     fn lost(&self, exit: Exit) -> SandboxError {
+        let complaint = String::from_utf8_lossy(&self.complaint);
         SandboxError::Vendor {
             tried: format!("following run {}", self.run),
-            source: format!("the link was lost ({exit}): {}", self.complaint.trim_end()).into(),
+            source: format!("the link was lost ({exit}): {}", complaint.trim_end()).into(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::VecDeque;
+
+    use async_trait::async_trait;
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{ProcessInput, ProcessOutput};
+
+    /// Says these chunks and ends.
+    struct Said(VecDeque<OutputChunk>, Exit);
+
+    #[async_trait]
+    impl ProcessOutput for Said {
+        async fn next(&mut self) -> Result<Option<OutputChunk>, SandboxError> {
+            Ok(self.0.pop_front())
+        }
+
+        async fn exit(&mut self) -> Result<Exit, SandboxError> {
+            Ok(self.1)
+        }
+    }
+
+    struct Deaf;
+
+    #[async_trait]
+    impl ProcessInput for Deaf {
+        async fn write(&mut self, _data: Bytes) -> Result<(), SandboxError> {
+            Ok(())
+        }
+
+        async fn close(&mut self) -> Result<(), SandboxError> {
+            Ok(())
+        }
+    }
+
+    /// The lines of `said`, which comes in pieces of these sizes, one after another, over again.
+    fn read(said: &[u8], from: usize, sizes: &[usize], exit: Exit) -> (Vec<JournalLine>, bool) {
+        let mut chunks = VecDeque::new();
+        let (mut left, mut turn) = (&said[from.min(said.len())..], 0);
+        while !left.is_empty() {
+            let (chunk, rest) = left.split_at(sizes[turn % sizes.len()].clamp(1, left.len()));
+            chunks.push_back(OutputChunk::Stdout(Bytes::copy_from_slice(chunk)));
+            (left, turn) = (rest, turn + 1);
+        }
+        let process = Process { input: Box::new(Deaf), output: Box::new(Said(chunks, exit)) };
+        let mut lines = JournalLines::new(process, from as u64, RunId::random());
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(async {
+            let mut all = Vec::new();
+            loop {
+                match lines.next().await {
+                    Ok(Some(line)) => all.push(line),
+                    Ok(None) => return (all, true),
+                    Err(_lost) => return (all, false),
+                }
+            }
+        })
+    }
+
+    /// What is to be read of `said` from `from` on: cut at line breaks, offsets counted.
+    fn expected(said: &[u8], from: usize) -> Vec<JournalLine> {
+        let mut at = from as u64;
+        let pieces = said[from..].split_inclusive(|&byte| byte == b'\n').map(|piece| {
+            at += piece.len() as u64;
+            let data = piece.strip_suffix(b"\n").unwrap_or(piece);
+            JournalLine { data: Bytes::copy_from_slice(data), at }
+        });
+        pieces.collect()
+    }
+
+    proptest! {
+        #[test]
+        fn lines_are_the_same_however_they_are_cut(
+            said in proptest::collection::vec(
+                prop_oneof![1 => Just(b'\n'), 4 => any::<u8>()], 0..2000),
+            sizes in proptest::collection::vec(1usize..300, 1..8),
+        ) {
+            let (lines, ended) = read(&said, 0, &sizes, Exit::Code(0));
+            prop_assert!(ended);
+            prop_assert_eq!(lines, expected(&said, 0));
+        }
+
+        #[test]
+        fn a_reader_that_is_cut_anywhere_goes_on_without_loss_or_double(
+            said in proptest::collection::vec(
+                prop_oneof![1 => Just(b'\n'), 4 => any::<u8>()], 1..2000),
+            cut in any::<prop::sample::Index>(),
+            sizes in proptest::collection::vec(1usize..300, 1..8),
+        ) {
+            let whole = expected(&said, 0);
+            // Cut after any byte: what was no whole line yet was not handed on.
+            let heard = &said[..cut.index(said.len())];
+            let (mut lines, ended) = read(heard, 0, &sizes, Exit::Unknown);
+            prop_assert!(!ended);
+            let at = lines.last().map_or(0, |line| line.at as usize);
+            let (more, ended) = read(&said, at, &sizes, Exit::Code(0));
+            prop_assert!(ended);
+            lines.extend(more);
+            prop_assert_eq!(lines, whole);
+        }
+    }
+
+    #[test]
+    fn a_line_over_the_limit_is_cut_at_every_chunk_size() {
+        for (over, size) in [(1, 4096), (0, 65536), (70_000, 65536), (1, LINE_BYTES_MAX * 2)] {
+            let mut said = vec![b'x'; LINE_BYTES_MAX + over];
+            said.extend_from_slice(b"\nnext\n");
+            let (lines, _) = read(&said, 0, &[size], Exit::Code(0));
+            assert_eq!(lines.len(), 2);
+            assert_eq!(lines[0].at, (LINE_BYTES_MAX + over + 1) as u64);
+            let marker = format!("[cut: {over} bytes more]");
+            assert_eq!(lines[0].data.ends_with(marker.as_bytes()), 0 < over, "{over}, {size}");
+            let rest = if over == 0 { 0 } else { marker.len() };
+            assert_eq!(lines[0].data.len(), LINE_BYTES_MAX + rest);
+            assert_eq!((&lines[1].data[..], lines[1].at), (&b"next"[..], said.len() as u64));
         }
     }
 }

@@ -44,19 +44,29 @@ scan() {
     done
 }
 
-# Kills what scan finds until it finds nothing, at most $2 hundredths of a second long.
+# Kills what scan finds until it finds nothing and all that was killed is gone, at most $2
+# hundredths of a second long. A process that ends loses its marks some time before it is gone.
 kill_found() {
     now
     s_end=$((s_now + $2))
+    s_ending=
     while :; do
         scan "$1"
-        if [ -z "$s_found" ]; then return 0; fi
+        for s_p in $s_found; do
+            if look "$s_p"; then s_ending="$s_ending $s_p:$s_born"; fi
+        done
+        if [ -n "$s_found" ]; then kill -KILL $s_found 2>/dev/null; fi
+        s_left=
+        for s_row in $s_ending; do
+            if alive "${s_row%:*}" "${s_row#*:}"; then s_left="$s_left $s_row"; fi
+        done
+        s_ending=$s_left
+        if [ -z "$s_found$s_ending" ]; then return 0; fi
         now
         if [ "$s_now" -ge "$s_end" ]; then
-            echo "these processes do not end:$s_found" >&2
+            echo "these processes do not end:$s_found$s_ending" >&2
             return 1
         fi
-        kill -KILL $s_found 2>/dev/null
-        moment
+        moment 0.005
     done
 }
