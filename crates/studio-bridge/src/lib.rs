@@ -4,8 +4,9 @@
 //! [`Told`] (what its listener hears), [`BridgeError`].
 //!
 //! Inside: `owner` (everything that can happen), `talk` (what is known of the conversation, pure),
-//! `log` (write down, then tell), `run` (start, find again, end), `interrupt`, `restore` (what
-//! the stream remembers), `agent` (what is done to the process), `exit` (an end explained).
+//! `log` (write down, then tell), `say` (words and answers on their way), `run` (start, find
+//! again, end), `interrupt`, `restore` (what the stream remembers), `agent` (what is done to the
+//! process), `exit` (an end explained).
 
 mod agent;
 mod bridge;
@@ -17,6 +18,7 @@ mod owner;
 mod parts;
 mod restore;
 mod run;
+mod say;
 mod talk;
 
 pub use bridge::{Bridge, COMMANDS_WAITING_MAX, MESSAGES_WAITING_MAX};

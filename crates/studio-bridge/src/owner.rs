@@ -11,17 +11,17 @@ use studio_streams::Offset;
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinSet,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    AgentParts, AnswerRecord, Attached, BridgeError, BridgeSettings, BridgeState,
-    MESSAGES_WAITING_MAX, Parts, Record, Told, Waiting,
-    agent::{After, Agent, Doing, Done, Lines, Outgoing, OutgoingAnswer, Stage},
+    AgentParts, AnswerRecord, Attached, BridgeError, BridgeSettings, BridgeState, Parts, Record,
+    Told, Waiting,
+    agent::{After, Agent, Doing, Done, Lines, Stage},
     interrupt::Interrupt,
     log::{Draft, Fate, Log, Then},
-    talk::{Message, Note, Place, Talk, states},
+    talk::{Note, Talk},
 };
 
 /// Where an answer goes.
@@ -32,6 +32,9 @@ const BATCH_LINES_MAX: usize = 128;
 const BATCH_BYTES_MAX: usize = 512 * 1024;
 /// Bytes of journal that may become no event before the position is recorded for its own sake.
 const UNMARKED_BYTES_MAX: u64 = 256 * 1024;
+
+/// How long what is being done may go on when the studio stops.
+const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
 /// All that can be asked of a bridge.
 pub(crate) enum Command {
@@ -119,28 +122,36 @@ impl Owner {
 
     async fn run(mut self: Box<Self>) {
         loop {
-            let go = match self.next().await {
-                Happening::Stop | Happening::Command(None) => Go::Home,
-                // Boxed, so that an idle session does not pay for what it does not do.
-                Happening::Command(Some(command)) => Box::pin(self.obey(*command)).await,
-                Happening::Lines(lines) => {
-                    Box::pin(self.read(lines)).await;
-                    Go::On
-                }
-                Happening::Done(run, done) => {
-                    Box::pin(self.done(run, done)).await;
-                    Go::On
-                }
-                Happening::Timer => {
-                    Box::pin(self.timer()).await;
-                    Go::On
-                }
+            let happening = self.next().await;
+            let stop = self.stop.clone();
+            // Boxed, so that an idle session does not pay for what it does not do.
+            let mut work = Box::pin(self.work(happening));
+            let go = tokio::select! {
+                biased;
+                go = &mut work => go,
+                // Left half done it is as after a crash, and the next server goes on from there.
+                () = stop.cancelled() => timeout(STOP_PATIENCE, &mut work).await.unwrap_or(Go::Home),
             };
+            drop(work);
+            if stop.is_cancelled() {
+                return;
+            }
             if go == Go::Home || self.meets_its_fate() {
                 return;
             }
             self.settle();
         }
+    }
+
+    async fn work(&mut self, happening: Happening) -> Go {
+        match happening {
+            Happening::Stop | Happening::Command(None) => return Go::Home,
+            Happening::Command(Some(command)) => return self.obey(*command).await,
+            Happening::Lines(lines) => self.read(lines).await,
+            Happening::Done(run, done) => self.done(run, done).await,
+            Happening::Timer => self.timer().await,
+        }
+        Go::On
     }
 
     /// Waits for what happens next. Dropping it half-way loses nothing.
@@ -170,10 +181,6 @@ impl Owner {
             Some((run, done)) = self.doing.next() => Happening::Done(run, done),
             () = timer => Happening::Timer,
         }
-    }
-
-    pub(crate) fn stop_token(&self) -> CancellationToken {
-        self.stop.clone()
     }
 
     fn next_timer(&self) -> Option<Instant> {
@@ -291,159 +298,6 @@ impl Owner {
         }
     }
 
-    /// Whether the agent can be told something more.
-    fn may_say(&self) -> Result<(), BridgeError> {
-        let (session, max) = (self.session, MESSAGES_WAITING_MAX);
-        if !self.is_reachable() {
-            return Err(BridgeError::NoAgent(session));
-        }
-        if max <= self.talk.waiting.len() {
-            return Err(BridgeError::QueueFull { session, max });
-        }
-        Ok(())
-    }
-
-    async fn deliver(&mut self, id: MessageId, text: String) -> Result<(), BridgeError> {
-        self.may_say()?;
-        let was_read = self.talk.read.contains(&id);
-        let held = match self.talk.message(id) {
-            None if was_read => return Ok(()),
-            None => false,
-            Some(message) if message.place == Place::Held => true,
-            Some(_on_its_way) => return Ok(()),
-        };
-        let mut ids = self.talk.held();
-        if !held {
-            ids.push(id);
-        }
-        let mut draft = Draft::default();
-        draft.server(states(ids, "queued"));
-        if held {
-            self.log.write(draft, Then::Nothing).await?;
-            self.send_released();
-        } else {
-            self.log.write(draft, Then::Said { id, text: text.clone() }).await?;
-            self.said(id, text);
-        }
-        Ok(())
-    }
-
-    async fn say(
-        &mut self,
-        text: String,
-        sender: Option<String>,
-    ) -> Result<MessageId, BridgeError> {
-        self.may_say()?;
-        let id = MessageId::random();
-        let mut draft = Draft::default();
-        let held = self.talk.held();
-        if !held.is_empty() {
-            draft.server(states(held, "queued"));
-        }
-        let message = text.clone();
-        draft.server(EngineEvent::UserPrompt { message, sender, message_id: Some(id) });
-        self.log.write(draft, Then::Said { id, text: text.clone() }).await?;
-        self.said(id, text);
-        Ok(id)
-    }
-
-    /// The words are recorded: they go to the agent, after what was held.
-    fn said(&mut self, id: MessageId, text: String) {
-        self.send_released();
-        let message = Message { id, text, place: Place::Undelivered, holds: 0 };
-        self.talk.waiting.push_back(message);
-        match &mut self.agent {
-            Some(agent) => agent.outgoing.push_back(Outgoing::Say(id)),
-            // It ended while the record was in doubt. The words are in the stream and are found
-            // there by the next server; this one holds them.
-            None => {
-                self.talk.hold(|message| message.id == id);
-            }
-        }
-    }
-
-    fn send_released(&mut self) -> usize {
-        let Some(agent) = &mut self.agent else { return 0 };
-        let released = self.talk.release();
-        agent.outgoing.extend(released.iter().copied().map(Outgoing::Say));
-        released.len()
-    }
-
-    async fn say_held(&mut self) -> Result<usize, BridgeError> {
-        if !self.is_reachable() {
-            return Err(BridgeError::NoAgent(self.session));
-        }
-        let held = self.talk.held();
-        if held.is_empty() {
-            return Ok(0);
-        }
-        let mut draft = Draft::default();
-        draft.server(states(held, "queued"));
-        self.log.write(draft, Then::Nothing).await?;
-        Ok(self.send_released())
-    }
-
-    /// Whether there is a process that will read what is said now.
-    fn is_reachable(&self) -> bool {
-        !self.talk.lost
-            && self.agent.as_ref().is_some_and(|agent| !matches!(agent.stage, Stage::Ending))
-    }
-
-    async fn answer(
-        &mut self,
-        gate: GateId,
-        answer: Answer,
-        recorded: AnswerRecord,
-        reply: Reply<()>,
-    ) {
-        match self.accept_answer(&gate, recorded).await {
-            Ok(resolved) => {
-                let outgoing = OutgoingAnswer { gate, answer, resolved, reply, attempts: 0 };
-                if let Some(agent) = &mut self.agent {
-                    agent.outgoing.push_back(Outgoing::Answer(Box::new(outgoing)));
-                }
-            }
-            // The caller may have gone.
-            Err(error) => drop(reply.send(Err(error))),
-        }
-    }
-
-    async fn accept_answer(
-        &mut self,
-        gate: &GateId,
-        recorded: AnswerRecord,
-    ) -> Result<EngineEvent, BridgeError> {
-        let session = self.session;
-        let reachable = self.agent.is_some();
-        let Some(pending) = self.talk.ask(gate).filter(|_| reachable) else {
-            return Err(BridgeError::NotAsked { session, gate: gate.clone() });
-        };
-        if pending.answering {
-            let what = format!("the answer to gate {gate}");
-            let reason = "another one is on its way".to_owned();
-            return Err(BridgeError::Undelivered { session, what, reason });
-        }
-        if pending.response.is_none() {
-            let value = match &recorded.response {
-                InternalEvent::GateResponse { value, .. } => value.clone(),
-                InternalEvent::WriterStarted { .. }
-                | InternalEvent::RunStarted { .. }
-                | InternalEvent::Recorded => serde_json::Value::Null,
-            };
-            let mut draft = Draft::default();
-            draft.internal(recorded.response);
-            self.log.write(draft, Then::Nothing).await?;
-            if let Some(pending) = self.talk.ask(gate) {
-                pending.response = Some(value);
-            }
-        }
-        if let Some(pending) = self.talk.ask(gate) {
-            pending.answering = true;
-            pending.resolved = Some(recorded.resolved.clone());
-        }
-        Ok(recorded.resolved)
-    }
-
     /// Records what was read, then tells it.
     async fn read(&mut self, read: Lines) {
         let mut draft = Draft::default();
@@ -500,51 +354,6 @@ impl Owner {
             self.ended(None, "").await;
         } else {
             agent.lose_link();
-        }
-    }
-
-    /// Hands the next thing in line to the process.
-    fn pump(&mut self) {
-        let Some(agent) = &mut self.agent else { return };
-        let busy = agent.writing.is_some() || agent.write_at.is_some();
-        if busy || matches!(agent.stage, Stage::Starting(_) | Stage::Ending) {
-            return;
-        }
-        let run = agent.run();
-        while let Some(next) = agent.outgoing.pop_front() {
-            let (id, input) = match &next {
-                Outgoing::Control { id, line } => (id.clone(), line.clone()),
-                Outgoing::Say(id) => {
-                    let message = self.talk.message(*id);
-                    let Some(message) = message.filter(|m| m.place != Place::Held) else {
-                        continue;
-                    };
-                    message.place = Place::Handing;
-                    let wire = crate::talk::wire_id(message.id, run, message.holds);
-                    let line = agent.codec.say(wire, &message.text);
-                    (format!("say-{wire}"), line.into())
-                }
-                Outgoing::Answer(answer) => {
-                    let Some(pending) = self.talk.ask(&answer.gate) else {
-                        self.not_asked(next);
-                        return self.pump();
-                    };
-                    let id = crate::agent::answer_write_id(&answer.gate, &pending.ask.request_id);
-                    (id, agent.codec.answer(&pending.ask, &answer.answer).into())
-                }
-            };
-            self.doing.write(agent.process.clone(), id, input);
-            agent.writing = Some(next);
-            return;
-        }
-    }
-
-    /// The question was closed before its answer was delivered.
-    pub(crate) fn not_asked(&self, outgoing: Outgoing) {
-        if let Outgoing::Answer(answer) = outgoing {
-            let (session, gate) = (self.session, answer.gate);
-            // The caller may have gone.
-            answer.reply.send(Err(BridgeError::NotAsked { session, gate })).ok();
         }
     }
 

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use crate::{
     AgentParts, Attached, BridgeError, Told,
-    agent::{Agent, Done, Link, Outgoing, OutgoingAnswer, Stage, command, ended},
+    agent::{Agent, Done, Link, Outgoing, Stage, command, ended},
     exit::explain,
     interrupt::START_PATIENCE,
     log::{Draft, Then},
@@ -20,8 +20,6 @@ use crate::{
 
 /// How long reading a journal again may take on attaching.
 const REPLAY_PATIENCE: Duration = Duration::from_secs(120);
-/// How often an answer is written before its giver is told that it did not arrive.
-const ANSWER_ATTEMPTS_MAX: u32 = 3;
 /// How long the last events of a session may wait for the store.
 const LAST_PATIENCE: Duration = Duration::from_secs(5);
 
@@ -146,7 +144,8 @@ impl Owner {
             })
             .collect();
         // Written again, all of it: what arrived before is written once.
-        let unread = talk.waiting.iter().filter(|message| message.place != Place::Held);
+        let reads = state == JournalState::Running;
+        let unread = talk.waiting.iter().filter(|message| reads && message.place != Place::Held);
         agent.outgoing = unread.map(|message| Outgoing::Say(message.id)).collect();
         (self.talk, self.remembers) = (talk, true);
         self.agent = Some(agent);
@@ -234,75 +233,6 @@ impl Owner {
         reply.send(answer).ok();
     }
 
-    async fn delivered(&mut self, outgoing: Outgoing) {
-        match outgoing {
-            Outgoing::Control { .. } => {}
-            Outgoing::Say(id) => {
-                if let Some(message) = self.talk.message(id)
-                    && message.place == Place::Handing
-                {
-                    message.place = Place::Delivered;
-                }
-            }
-            Outgoing::Answer(answer) => {
-                let asks = &mut self.talk.asks;
-                let Some(found) = asks.iter().position(|p| p.ask.gate == answer.gate) else {
-                    return self.not_asked(Outgoing::Answer(answer));
-                };
-                asks.remove(found);
-                let OutgoingAnswer { resolved, reply, .. } = *answer;
-                self.put(vec![Note::server(resolved)]).await;
-                // The caller may have gone.
-                reply.send(Ok(())).ok();
-            }
-        }
-    }
-
-    async fn undelivered(&mut self, outgoing: Outgoing, error: SandboxError) {
-        let Some(agent) = &mut self.agent else { return };
-        if matches!(error, SandboxError::Gone { .. }) {
-            agent.writing = Some(outgoing);
-            return self.ended(None, "").await;
-        }
-        tracing::debug!(
-            session.id = %self.session,
-            run.id = %agent.run(),
-            error = &error as &dyn std::error::Error,
-            "the agent of session {} did not take its input",
-            self.session
-        );
-        match outgoing {
-            Outgoing::Answer(mut answer) => {
-                answer.attempts += 1;
-                let hopeless =
-                    matches!(error, SandboxError::TimedOut { .. } | SandboxError::Failed { .. });
-                if !hopeless && answer.attempts < ANSWER_ATTEMPTS_MAX {
-                    agent.write_again(Outgoing::Answer(answer));
-                } else {
-                    if let Some(pending) = self.talk.ask(&answer.gate) {
-                        pending.answering = false;
-                    }
-                    self.not_delivered(*answer, error.to_string());
-                }
-            }
-            outgoing @ Outgoing::Control { .. } => agent.write_again(outgoing),
-            Outgoing::Say(id) => {
-                if let Some(message) = self.talk.message(id)
-                    && message.place == Place::Handing
-                {
-                    message.place = Place::Undelivered;
-                }
-                agent.write_again(Outgoing::Say(id));
-            }
-        }
-    }
-
-    fn not_delivered(&self, answer: OutgoingAnswer, reason: String) {
-        let (session, what) = (self.session, format!("the answer to gate {}", answer.gate));
-        // The caller may have gone.
-        answer.reply.send(Err(BridgeError::Undelivered { session, what, reason })).ok();
-    }
-
     /// A process without its conversation has nothing to do.
     pub(crate) fn lost_needs_stop(&mut self) {
         let Some(agent) = self.agent.as_mut().filter(|_| self.talk.lost) else { return };
@@ -351,14 +281,6 @@ impl Owner {
     }
 
     pub(crate) async fn finish(&mut self, last: Vec<EngineEvent>) -> Result<(), BridgeError> {
-        let token = self.stop_token();
-        tokio::select! {
-            result = self.end_all(last) => result,
-            () = token.cancelled() => Err(BridgeError::Ended(self.session)),
-        }
-    }
-
-    async fn end_all(&mut self, last: Vec<EngineEvent>) -> Result<(), BridgeError> {
         let mut trouble = None;
         let mut draft = Draft::default();
         let mut exit = None;
