@@ -166,7 +166,7 @@ pub async fn arguments_environment_and_directory_reach_the_process(
         assert_eq!(heard.join("\n"), expected);
         let script = "cat /proc/[0-9]*/cmdline | tr '\\0' ' ' >seen; \
                       grep -l 'not-to-be-see[n]' seen; cd .studio/runs; rm */out; \
-                      grep -rl 'not-to-be-see[n]' .; :";
+                      find . -type f -exec grep -l 'not-to-be-see[n]' {} \\;; :";
         assert_eq!(said(&*sandbox, script, []).await, "");
         // Nor can anybody but the user look into the run.
         let modes = said(&*sandbox, "stat -c %a .studio/runs/*", []).await;

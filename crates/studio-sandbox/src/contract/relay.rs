@@ -192,10 +192,11 @@ pub async fn a_lost_link_is_told(provider: Arc<dyn SandboxProvider>) {
         let served = Served::start(&sandbox, &handler);
         let asked = tokio::time::timeout(PATIENCE, ask(&*sandbox, "x", "ab")).await.unwrap();
         assert_eq!(&asked.1[..], b"ba");
-        // Its script is killed: what reads the bell and is not this.
-        let script = "for p in /proc/[0-9]*; do p=${p#/proc/}; \
-                      if [ $p != $$ ] && readlink /proc/$p/fd/4 2>/dev/null | \
-                      grep -q \"^$HOME/.studio/relay/bell\"; then kill -KILL $p; fi; done; :";
+        // Its script is killed; other sandboxes' may be seen, but have another home.
+        let script = "for p in /proc/[0-9]*; do \
+                      if tr '\\0' ' ' <$p/cmdline | grep -q 'name of each reques[t], once' && \
+                      tr '\\0' ' ' <$p/cmdline | grep -q \"$HOME\"; then \
+                      kill -KILL ${p#/proc/}; fi; done 2>/dev/null; :";
         said(&*sandbox, script, []).await;
         let lost = tokio::time::timeout(Duration::from_secs(10), served.task).await;
         assert!(lost.unwrap().unwrap().is_err());
