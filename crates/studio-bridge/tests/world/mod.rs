@@ -105,6 +105,22 @@ pub struct World {
     pub stop: CancellationToken,
 }
 
+impl Drop for World {
+    /// Agents outlive their server, and these tests too if nobody ends them.
+    fn drop(&mut self) {
+        for _ in 0..5 {
+            let left = studio_testkit::processes_under(self.root.path());
+            if left.is_empty() {
+                return;
+            }
+            let pids = left.iter().map(ToString::to_string);
+            // One that has ended meanwhile is what is wanted.
+            let _ = std::process::Command::new("kill").arg("-9").args(pids).output();
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
 pub async fn world() -> World {
     world_in(Arc::new(MemoryStreams::new())).await
 }
