@@ -31,8 +31,11 @@ const USER_INSIDE: &str = "1000";
 /// Most that is read of what bubblewrap says.
 const SAID_BYTES_MAX: u64 = 4096;
 
-/// Says that the namespaces are ready, and holds them.
-const HOLD: &str = "echo ready >&2; exec sleep infinity >/dev/null 2>&1";
+/// Says that the namespaces are ready, and holds them as long as the sandbox's directory is there:
+/// without it nobody would ever find them again.
+const HOLD: &str = "echo ready >&2; exec >/dev/null 2>&1; \
+                    while ! grep -q '//deleted /home/agent ' /proc/self/mountinfo; do \
+                    sleep 10; done";
 
 /// What keeps an agent in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -69,8 +72,9 @@ impl Jail {
                 "Agents run on this machine as your user, limited by Landlock: they can read \
                  system directories and write only to their own home and temporary directory. \
                  They share processes, network and kernel, and have no memory, CPU or process \
-                 limits. This is no wall against hostile code; install bubblewrap for a stronger \
-                 jail, or use Docker."
+                 limits; a program that leaves its session can outlive the agent that started it until \
+                 the sandbox is removed. This is no wall against hostile code; install bubblewrap \
+                 for a stronger jail, or use Docker."
             }
             Self::Plain => {
                 "Agents run on this machine as your user without any jail: they can read and \

@@ -168,6 +168,18 @@ async fn a_sandbox_that_was_stopped_wakes_with_its_files_and_without_its_process
 }
 
 #[tokio::test]
+async fn a_sandbox_whose_directory_is_lost_ends_by_itself() {
+    let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let provider = open(root.path(), LocalOptions::default()).await;
+    let spec = spec();
+    let sandbox = provider.create(&spec, silence()).await.unwrap();
+    sandbox.spawn_detached(Command::new(["sleep", "66666"])).await.unwrap();
+    let pid = holder(root.path(), spec.session);
+    std::fs::remove_dir_all(root.path().join(spec.session.to_string())).unwrap();
+    patiently("the holder ended", || !is_alive(pid));
+}
+
+#[tokio::test]
 async fn a_jail_that_does_not_work_is_not_set_up() {
     let file = tempfile::NamedTempFile::new().unwrap();
     let opened = LocalProvider::open(file.path().to_owned(), LocalOptions::default()).await;
