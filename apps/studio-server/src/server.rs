@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{Config, StartError, data_dir::DataDir, wire};
 
 /// How long the studio may take to let go of its agents.
-const STOP_PATIENCE: Duration = Duration::from_millis(400);
+const STOP_PATIENCE: Duration = Duration::from_millis(500);
 
 /// Serves until `stop`. `ready` is called once, with the address, when requests are answered.
 ///
@@ -47,6 +47,7 @@ pub async fn run(
     let parts = Parts {
         streams: Arc::new(streams.clone()),
         provider,
+        codec: wire::codec(),
         settings: config.studio.clone(),
         clock,
     };

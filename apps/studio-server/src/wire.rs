@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use studio_agent_codec::{AgentCodec, Claude};
 use studio_sandbox::SandboxProvider;
 use studio_sandbox_docker::{DockerOptions, DockerProvider, ImageSource, Recipe};
 use studio_sandbox_local::{LocalOptions, LocalProvider};
@@ -29,6 +30,11 @@ pub(crate) async fn streams(dir: &DataDir) -> Result<Streams, StartError> {
         Ok(store) => Ok(store?),
         Err(panic) => std::panic::resume_unwind(panic.into_panic()),
     }
+}
+
+/// The agents' language.
+pub(crate) fn codec() -> Arc<dyn Fn() -> Box<dyn AgentCodec> + Send + Sync> {
+    Arc::new(|| Box::new(Claude::new()))
 }
 
 /// Where agents work.

@@ -58,6 +58,10 @@ pub enum ErrorCode {
     Stopping,
     /// Our fault; the log says more.
     Internal,
+    /// There is nothing to authenticate the agent with.
+    NoCredentials,
+    /// A newer server owns the session.
+    TakenOver,
 }
 
 impl ErrorCode {
@@ -90,6 +94,8 @@ impl ErrorCode {
         Self::StreamsUnavailable,
         Self::Stopping,
         Self::Internal,
+        Self::NoCredentials,
+        Self::TakenOver,
     ];
 
     /// The one table: code on the wire, HTTP status, and what it means in general.
@@ -100,6 +106,7 @@ impl ErrorCode {
             Self::BadRequest => ("bad_request", 400, "Bad request"),
             Self::BadOffset => ("bad_offset", 400, "Bad offset"),
             Self::SandboxNotRunning => ("sandbox_not_running", 400, "Container is not running"),
+            Self::NoCredentials => ("no_credentials", 400, "No credentials for the agent"),
             Self::Unauthenticated => ("unauthenticated", 401, "Invalid or missing token"),
             Self::BudgetExceeded => ("budget_exceeded", 402, "Budget exceeded"),
             Self::ForeignHost => ("foreign_host", 403, "Host not allowed"),
@@ -129,6 +136,7 @@ impl ErrorCode {
             Self::StreamsUnavailable => {
                 ("streams_unavailable", 503, "The event streams are not available")
             }
+            Self::TakenOver => ("taken_over", 503, "Another server owns the session"),
             Self::Stopping => ("stopping", 503, "The studio is stopping"),
         }
     }
@@ -153,7 +161,7 @@ impl ErrorCode {
         match self {
             Self::RateLimited => Some(3_600),
             Self::QueueFull => Some(5),
-            Self::StreamsUnavailable | Self::Stopping => Some(1),
+            Self::StreamsUnavailable | Self::Stopping | Self::TakenOver => Some(1),
             Self::InvalidJson
             | Self::ValidationFailed
             | Self::BadRequest
@@ -175,6 +183,7 @@ impl ErrorCode {
             | Self::BodyTooLarge
             | Self::UnsupportedMediaType
             | Self::Internal
+            | Self::NoCredentials
             | Self::AgentUnreachable
             | Self::SandboxFailed => None,
         }

@@ -42,7 +42,7 @@ impl Default for ServeOptions {
             head_patience: Duration::from_secs(30),
             write_patience: Duration::from_secs(30),
             connections_max: 16_384,
-            grace: Duration::from_millis(500),
+            grace: Duration::from_millis(300),
         }
     }
 }

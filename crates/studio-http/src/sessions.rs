@@ -99,7 +99,7 @@ pub(crate) async fn list(
     _: Operator,
     page: Page,
 ) -> Answer<SessionList> {
-    let found = state.studio().sessions(page.after, page.max);
+    let found = state.studio().sessions(page.after, page.max)?;
     Ok(Json(SessionList { sessions: found.sessions, next: found.next }))
 }
 
