@@ -3,8 +3,8 @@
 //! Reading order: [`SandboxProvider`] and [`Sandbox`] (the few verbs a vendor offers),
 //! [`Command`], [`Process`] (something running inside), [`Abilities`] (what a vendor can do),
 //! [`JournaledProcess`] (an agent that outlives the server, on top of the verbs),
-//! [`Relay`] (a way from inside to the studio without a network), `contract` (behind the feature of that name: the tests that
-//! every provider passes).
+//! [`Relay`] (a way from inside to the studio without a network), `contract` (behind the feature
+//! of that name: the tests that every provider passes).
 
 mod abilities;
 mod command;
