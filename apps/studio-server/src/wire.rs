@@ -6,7 +6,8 @@ use std::{
     time::Duration,
 };
 
-use studio_agent_codec::{AgentCodec, Claude};
+use studio_agent_codec::Claude;
+use studio_flows::Language;
 use studio_sandbox::SandboxProvider;
 use studio_sandbox_docker::{DockerOptions, DockerProvider, ImageSource, Recipe};
 use studio_sandbox_local::{LocalOptions, LocalProvider};
@@ -33,8 +34,8 @@ pub(crate) async fn streams(dir: &DataDir) -> Result<Streams, StartError> {
 }
 
 /// The agents' language.
-pub(crate) fn codec() -> Arc<dyn Fn() -> Box<dyn AgentCodec> + Send + Sync> {
-    Arc::new(|| Box::new(Claude::new()))
+pub(crate) fn codec() -> Language {
+    Arc::new(|conversation| Box::new(Claude::of(conversation)))
 }
 
 /// Where agents work.

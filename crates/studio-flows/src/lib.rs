@@ -26,5 +26,4 @@ pub mod words;
 
 pub use error::FlowError;
 pub use settings::{AgentSettings, GateSettings, Mode, Settings};
-pub use studio::{Parts, Studio};
-pub use studio_bridge::CodecFactory;
+pub use studio::{Language, Parts, Studio};

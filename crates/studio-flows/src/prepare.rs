@@ -5,7 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use studio_agent_codec::{DEFAULT_TOOLS, LaunchOptions, PermissionPolicy};
-use studio_bridge::AgentParts;
+use studio_bridge::{AgentParts, CodecFactory};
 use studio_events::{EngineEvent, LogLevel, Phase, SandboxRecord, SessionStatus, SessionUpdate};
 use studio_gates::{GateKind, GateOutcome, infra_gate_id};
 use studio_ids::{GateId, MessageId, SessionId};
@@ -297,15 +297,10 @@ impl Inner {
             resume,
             budget_usd: self.budget_left(record),
         };
+        let (language, conversation) = (Arc::clone(&self.parts.codec), launch.resume.clone());
+        let codec: CodecFactory = Arc::new(move || language(conversation.as_deref()));
         let cwd = sandbox.project_dir();
-        AgentParts {
-            sandbox,
-            codec: Arc::clone(&self.parts.codec),
-            launch,
-            credentials,
-            env: settings.agent.env.clone(),
-            cwd,
-        }
+        AgentParts { sandbox, codec, launch, credentials, env: settings.agent.env.clone(), cwd }
     }
 
     /// What the session may still spend, in US dollars; `None` = no limit.

@@ -3,7 +3,7 @@ use std::{
     time::Duration,
 };
 
-use studio_bridge::CodecFactory;
+use studio_agent_codec::AgentCodec;
 use studio_events::{Phase, SessionInfo, Timestamp};
 use studio_ids::{InstanceId, SessionId};
 use studio_registry::Registry;
@@ -21,6 +21,10 @@ const HEALTH_PATIENCE: Duration = Duration::from_secs(2);
 /// Longest wait for the studio's tasks to end when it stops.
 const STOP_PATIENCE: Duration = Duration::from_millis(800);
 
+/// Makes an agent's language, with nothing heard yet; given the id of the conversation that the
+/// process goes on with, if it does.
+pub type Language = Arc<dyn Fn(Option<&str>) -> Box<dyn AgentCodec> + Send + Sync>;
+
 /// What a studio is made of. Adapters come from outside: an app, a test, another host.
 pub struct Parts {
     /// Where everything is written.
@@ -28,7 +32,7 @@ pub struct Parts {
     /// Where agents work.
     pub provider: Arc<dyn SandboxProvider>,
     /// The agents' language.
-    pub codec: CodecFactory,
+    pub codec: Language,
     /// How it behaves.
     pub settings: Settings,
     /// What time it is.

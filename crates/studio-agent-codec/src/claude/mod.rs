@@ -61,6 +61,11 @@ impl Claude {
     pub fn resuming(id: impl Into<String>) -> Self {
         Self { conversation: Some(id.into()), ..Self::default() }
     }
+
+    /// [`Self::resuming`] that conversation, or [`Self::new`].
+    pub fn of(conversation: Option<&str>) -> Self {
+        conversation.map_or_else(Self::new, Self::resuming)
+    }
 }
 
 impl AgentCodec for Claude {

@@ -60,7 +60,7 @@ impl World {
         let parts = Parts {
             streams: Arc::clone(&self.streams),
             provider: Arc::clone(&self.provider),
-            codec: Arc::new(|| Box::new(Claude::new())),
+            codec: Arc::new(|conversation| Box::new(Claude::of(conversation))),
             settings: self.settings.clone(),
             clock: Arc::new(|| Timestamp::from(SystemTime::now())),
         };

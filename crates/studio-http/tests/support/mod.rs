@@ -1,0 +1,235 @@
+//! A studio behind its routes, in memory, without sandboxes; and one way to ask it.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "shared by test files; a panic is the report"
+)]
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use async_trait::async_trait;
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderMap, Method, Request, StatusCode, header::HeaderName},
+};
+use serde_json::Value;
+use studio_agent_codec::Claude;
+use studio_auth::{Keys, Scope, ServerKey};
+use studio_events::Timestamp;
+use studio_flows::{Mode, Parts, Settings, Studio};
+use studio_http::{HttpSettings, HttpState, PeerAddress, router};
+use studio_ids::SessionId;
+use studio_sandbox::{
+    Abilities, Enforced, Isolation, ProgressSink, Sandbox, SandboxError, SandboxProvider,
+    SandboxRef, SandboxSpec,
+};
+use studio_streams::MemoryStreams;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+/// A provider that can make no sandbox: preparation fails, and says so in the session's log.
+pub struct NoSandboxes;
+
+#[async_trait]
+impl SandboxProvider for NoSandboxes {
+    fn name(&self) -> &'static str {
+        "local"
+    }
+
+    fn abilities(&self) -> Abilities {
+        Abilities {
+            isolation: Isolation::None,
+            notice: "no sandboxes here".to_owned(),
+            enforced: Enforced::default(),
+            outlives_server: false,
+            ports: false,
+        }
+    }
+
+    async fn ready(&self) -> Result<(), SandboxError> {
+        Ok(())
+    }
+
+    async fn create(
+        &self,
+        _spec: &SandboxSpec,
+        _progress: ProgressSink,
+    ) -> Result<Arc<dyn Sandbox>, SandboxError> {
+        let what_to_do = "do not try this in a test without sandboxes".to_owned();
+        Err(SandboxError::NotSetUp { provider: "local", what_to_do })
+    }
+
+    async fn find(&self, _: &SandboxRef) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
+        Ok(None)
+    }
+
+    async fn list(&self) -> Result<Vec<(SessionId, SandboxRef)>, SandboxError> {
+        Ok(Vec::new())
+    }
+
+    async fn destroy(&self, _: &SandboxRef) -> Result<(), SandboxError> {
+        Ok(())
+    }
+
+    async fn destroy_session(&self, _: SessionId) -> Result<(), SandboxError> {
+        Ok(())
+    }
+}
+
+/// A studio of a test's own.
+pub struct World {
+    pub app: Router,
+    pub keys: Keys,
+    pub stop: CancellationToken,
+    pub studio: Studio,
+    pub streams: Arc<MemoryStreams>,
+}
+
+impl World {
+    pub async fn new(mode: Mode) -> Self {
+        Self::with(mode, |_http| {}).await
+    }
+
+    pub async fn with(mode: Mode, change: impl FnOnce(&mut HttpSettings)) -> Self {
+        let streams = Arc::new(MemoryStreams::default());
+        let parts = Parts {
+            streams: streams.clone(),
+            provider: Arc::new(NoSandboxes),
+            codec: Arc::new(|conversation| Box::new(Claude::of(conversation))),
+            settings: Settings { mode, ..Settings::default() },
+            clock: Arc::new(|| Timestamp::from(SystemTime::now())),
+        };
+        let studio = Studio::start(parts).await.unwrap();
+        let keys = Keys::new(ServerKey::new("test-secret").unwrap());
+        let stop = CancellationToken::new();
+        let mut http = HttpSettings::default();
+        change(&mut http);
+        let app = router(HttpState::new(studio.clone(), keys.clone(), http, stop.clone()));
+        Self { app, keys, stop, studio, streams }
+    }
+
+    pub fn token(&self, scope: Scope) -> String {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs();
+        self.keys.mint(scope, now)
+    }
+
+    pub async fn send(&self, request: Ask) -> Told {
+        let request = request.build();
+        let response = self.app.clone().oneshot(request).await.unwrap();
+        let (head, body) = response.into_parts();
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let text = String::from_utf8_lossy(&body).into_owned();
+        Told { status: head.status, headers: head.headers, json, text }
+    }
+
+    /// A local session: fed by hooks, no sandbox needed. Its id, session token and hook token.
+    pub async fn local_session(&self) -> (SessionId, String, String) {
+        let told = self.send(Ask::post("/api/sessions/local")).await;
+        assert_eq!(told.status, StatusCode::CREATED, "{}", told.text);
+        let text = |name: &str| told.json[name].as_str().unwrap().to_owned();
+        (text("sessionId").parse().unwrap(), text("sessionToken"), text("hookToken"))
+    }
+}
+
+/// A request in the making.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    pub method: Method,
+    pub target: String,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+    pub peer: Ipv4Addr,
+}
+
+impl Ask {
+    pub fn new(method: Method, target: impl Into<String>) -> Self {
+        let headers = vec![("host".to_owned(), b"localhost:4400".to_vec())];
+        let peer = Ipv4Addr::new(192, 0, 2, 1);
+        Self { method, target: target.into(), headers, body: Vec::new(), peer }
+    }
+
+    pub fn get(target: impl Into<String>) -> Self {
+        Self::new(Method::GET, target)
+    }
+
+    pub fn post(target: impl Into<String>) -> Self {
+        Self::new(Method::POST, target)
+    }
+
+    pub fn token(self, token: &str) -> Self {
+        self.header("authorization", format!("Bearer {token}"))
+    }
+
+    pub fn json(self, body: &Value) -> Self {
+        self.bytes(body.to_string())
+    }
+
+    /// A body that is declared as JSON, whatever it is.
+    pub fn bytes(mut self, body: impl Into<Vec<u8>>) -> Self {
+        self.body = body.into();
+        self.header("content-type", "application/json")
+    }
+
+    pub fn header(mut self, name: &str, value: impl Into<Vec<u8>>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    pub fn without(mut self, name: &str) -> Self {
+        self.headers.retain(|(key, _)| key != name);
+        self
+    }
+
+    pub fn from(mut self, peer: [u8; 4]) -> Self {
+        self.peer = peer.into();
+        self
+    }
+
+    fn build(self) -> Request<Body> {
+        let mut request = Request::builder().method(self.method).uri(self.target);
+        for (name, value) in self.headers {
+            request = request.header(name.parse::<HeaderName>().unwrap(), value);
+        }
+        let peer = PeerAddress(SocketAddr::from((self.peer, 40_000)));
+        request.extension(peer).body(Body::from(self.body)).unwrap()
+    }
+}
+
+/// What was answered.
+#[derive(Debug)]
+pub struct Told {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub json: Value,
+    pub text: String,
+}
+
+impl Told {
+    /// What a client would notice: status, content type, code or sentence.
+    pub fn line(&self) -> String {
+        let kind = self.headers.get("content-type").map_or("", |kind| kind.to_str().unwrap());
+        let code = self.json["code"].as_str().map(str::to_owned);
+        let error = self.json["error"].as_str().unwrap_or_default();
+        let what = code.map_or_else(|| self.json.to_string(), |code| format!("{code}: {error}"));
+        format!("{} {kind} {what}", self.status.as_u16())
+    }
+}
+
+/// Waits for what another task brings about, at most 10 s.
+pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "it did not come about");
+        tokio::task::yield_now().await;
+    }
+}
