@@ -20,7 +20,7 @@ pub(crate) enum ClientError {
     Unreachable { server: String, reason: String },
     /// The server said no.
     #[error("{}", told(.0))]
-    Refused(ProblemBody),
+    Refused(Box<ProblemBody>),
     /// Not a studio, or one that is much newer.
     #[error("{server} does not answer like a studio: {reason}")]
     Strange { server: String, reason: String },
@@ -108,7 +108,7 @@ impl Client {
             return Ok(response);
         }
         match response.json::<ProblemBody>().await {
-            Ok(problem) => Err(ClientError::Refused(problem)),
+            Ok(problem) => Err(ClientError::Refused(Box::new(problem))),
             Err(_other_body) => Err(self.strange(status.to_string())),
         }
     }

@@ -72,9 +72,12 @@ pub async fn run(
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).await.map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => StartError::PortInUse { address },
-        _ => StartError::Listen { address, source },
+    TcpListener::bind(address).await.map_err(|source| {
+        if source.kind() == io::ErrorKind::AddrInUse {
+            StartError::PortInUse { address }
+        } else {
+            StartError::Listen { address, source }
+        }
     })
 }
 

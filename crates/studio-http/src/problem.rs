@@ -79,7 +79,9 @@ impl From<FlowError> for Problem {
             FlowError::Read { .. } => (ErrorCode::StreamsUnavailable, None),
             FlowError::NoSandbox(_) => (ErrorCode::SandboxNotRunning, None),
             FlowError::Sandbox { source, .. } => (ErrorCode::SandboxFailed, what_to_do(source)),
-            FlowError::Bridge { .. } => (ErrorCode::AgentUnreachable, None),
+            FlowError::Bridge { .. } | FlowError::BridgeFailed(_) => {
+                (ErrorCode::AgentUnreachable, None)
+            }
             FlowError::NoCredentials => (ErrorCode::NoCredentials, Some(error.to_string())),
             FlowError::Fenced(_) => (ErrorCode::TakenOver, None),
             FlowError::Undelivered { reason, .. } => {
