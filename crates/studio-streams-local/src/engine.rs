@@ -8,7 +8,7 @@ mod tables;
 mod wire;
 
 pub use disk::DiskEngine;
-pub use memory::MemoryEngine;
+pub use memory::{MemoryEngine, Pause};
 
 use bytes::Bytes;
 use studio_streams::ProducerState;

@@ -29,6 +29,9 @@ pub struct Options {
     pub reads_at_once_max: usize,
     /// Memory the engine may use for pages of its file, in bytes.
     pub cache_bytes: usize,
+    /// Bytes of the journal after which the tables are brought to stable storage: what a start
+    /// after a crash has to do again.
+    pub journal_bytes_max: u64,
     /// Free bytes that stay on the disk: with less, appends are refused with
     /// [`ReadOnly`](studio_streams::StreamError::ReadOnly) until there is room again.
     pub reserve_bytes: u64,
@@ -44,6 +47,7 @@ impl Default for Options {
             ring_bytes_max: 1024 * 1024,
             reads_at_once_max: 8,
             cache_bytes: 16 * 1024 * 1024,
+            journal_bytes_max: 4 * 1024 * 1024,
             reserve_bytes: 32 * 1024 * 1024,
         }
     }

@@ -50,11 +50,26 @@ impl DiskEngine {
         }
 
         let failed = |source| OpenError::Engine { dir: dir.to_owned(), source };
-        let tables = Tables::open(&dir.join("streams.redb"), options.cache_bytes);
-        let tables = tables.map_err(|error| match error {
+        let opened = |error| match error {
             NotOpened::InUse => OpenError::InUse { dir: dir.to_owned() },
             NotOpened::Engine(source) => failed(source),
-        })?;
+        };
+        let path = dir.join("streams.redb");
+        if !path.try_exists().map_err(unusable)? {
+            // Made whole under another name: a kill half-way leaves nothing that looks like data.
+            let unfinished = dir.join("streams.redb.new");
+            match fs::remove_file(&unfinished) {
+                Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                    return Err(unusable(source));
+                }
+                Ok(()) | Err(_) => {}
+            }
+            let tables = Tables::open(&unfinished, options.cache_bytes).map_err(opened)?;
+            tables.format_or(FORMAT).map_err(failed)?;
+            tables.close();
+            fs::rename(&unfinished, &path).map_err(unusable)?;
+        }
+        let tables = Tables::open(&path, options.cache_bytes).map_err(opened)?;
         let found = tables.format_or(FORMAT).map_err(failed)?;
         if found != FORMAT {
             return Err(OpenError::Format { dir: dir.to_owned(), found, known: FORMAT });
@@ -83,7 +98,7 @@ impl DiskEngine {
 
 /// Brings what only the journal holds into the tables.
 fn recover(tables: &Tables, path: &Path, options: &Options) -> Result<Journal, EngineError> {
-    let (journal, missing) = Journal::open(path, tables.applied()?, options.durability)?;
+    let (journal, missing) = Journal::open(path, tables.applied()?, options)?;
     if !missing.is_empty() {
         tracing::info!(commits = missing.len(), "{} commits are read again", missing.len());
         tables.apply_all(missing.iter().map(|entry| (entry.number, &entry.changes[..])))?;

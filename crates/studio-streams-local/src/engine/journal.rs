@@ -11,17 +11,19 @@ use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
 use bytes::{Buf, BufMut, Bytes};
 
 use super::{Change, EngineError, wire};
-use crate::Durability;
+use crate::{Durability, Options};
 
 /// Length and checksum of the rest, number.
 const HEADER_BYTES: usize = 4 + 4 + 8;
-/// Where a chain is long enough for a checkpoint: what a start after a crash has to do again.
-const CHAIN_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// A buffer above this is not kept for the next commit.
+const BUFFER_BYTES_KEPT: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Journal {
     file: File,
     durability: Durability,
+    /// Where a chain is long enough for a checkpoint.
+    bytes_max: u64,
     /// Where the next entry goes.
     end: u64,
     /// The number of the last commit.
@@ -43,7 +45,7 @@ impl Journal {
     pub(super) fn open(
         path: &Path,
         applied: u64,
-        durability: Durability,
+        options: &Options,
     ) -> Result<(Self, Vec<Entry>), EngineError> {
         let opened = File::options().read(true).write(true).create(true).truncate(false).open(path);
         let file = opened.map_err(|source| failed("open the journal", source))?;
@@ -63,12 +65,13 @@ impl Journal {
         }
         let last = applied + missing.len() as u64;
         // Whoever opens it checkpoints what was missing, so the chain begins anew.
-        Ok((Self { file, durability, end: 0, last, buffer: Vec::new() }, missing))
+        let (durability, bytes_max) = (options.durability, options.journal_bytes_max);
+        Ok((Self { file, durability, bytes_max, end: 0, last, buffer: Vec::new() }, missing))
     }
 
     /// Whether the tables should be checkpointed before the next entry.
     pub(super) fn is_long(&self) -> bool {
-        CHAIN_BYTES_MAX <= self.end
+        self.bytes_max <= self.end
     }
 
     /// Whether the tables hold more than their last checkpoint.
@@ -78,8 +81,9 @@ impl Journal {
 
     /// The tables hold everything on stable storage: the chain begins anew.
     pub(super) fn restart(&mut self) -> Result<(), EngineError> {
-        if 2 * CHAIN_BYTES_MAX < self.end {
-            let cut = self.file.set_len(CHAIN_BYTES_MAX);
+        // One large commit does not make the file large for ever.
+        if self.bytes_max.saturating_mul(2) < self.end {
+            let cut = self.file.set_len(self.bytes_max);
             cut.map_err(|source| failed("cut the journal", source))?;
         }
         self.end = 0;
@@ -108,7 +112,7 @@ impl Journal {
         }
         self.end += self.buffer.len() as u64;
         self.last = number;
-        if CHAIN_BYTES_MAX < self.buffer.capacity() as u64 {
+        if BUFFER_BYTES_KEPT < self.buffer.capacity() {
             self.buffer = Vec::new();
         }
         Ok(number)
@@ -160,7 +164,7 @@ mod tests {
     }
 
     fn open(path: &Path, applied: u64) -> (Journal, Vec<u64>) {
-        let (journal, missing) = Journal::open(path, applied, Durability::Synced).unwrap();
+        let (journal, missing) = Journal::open(path, applied, &Options::default()).unwrap();
         for entry in &missing {
             assert_eq!(entry.changes, append(entry.number));
         }
@@ -216,7 +220,7 @@ mod tests {
         let path = dir.path().join("journal");
         let (mut journal, _) = open(&path, 9);
         journal.write(&append(10)).unwrap();
-        let refused = Journal::open(&path, 3, Durability::Synced);
+        let refused = Journal::open(&path, 3, &Options::default());
         assert!(matches!(refused, Err(EngineError::Damaged { .. })), "{refused:?}");
     }
 }

@@ -16,6 +16,11 @@ use super::{
 #[derive(Debug, Default)]
 pub struct MemoryEngine(Mutex<Rows>);
 
+/// See [`MemoryEngine::pause`].
+#[derive(Debug)]
+#[must_use]
+pub struct Pause<'a>(#[expect(dead_code, reason = "held for its drop")] MutexGuard<'a, Rows>);
+
 #[derive(Debug, Default)]
 struct Rows {
     streams: BTreeMap<String, StreamRow>,
@@ -43,6 +48,11 @@ impl MemoryEngine {
     /// Whether there is no room from now on.
     pub fn set_full(&self, full: bool) {
         self.rows().full = full;
+    }
+
+    /// Lets everybody wait who asks the engine for something, until the guard is dropped.
+    pub fn pause(&self) -> Pause<'_> {
+        Pause(self.rows())
     }
 
     /// How many commits were made.

@@ -1,0 +1,332 @@
+//! Random work on the store and on the memory store at the same time: they must agree on every
+//! answer, also after the store was stopped, or cut off, and opened again.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+use std::{
+    fmt::Debug,
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+};
+
+use bytes::Bytes;
+use proptest::prelude::*;
+use studio_streams::{
+    Batch, CreateOptions, MemoryStreams, Offset, Page, ProducerStamp, ProducerState, StreamError,
+    StreamPath, StreamStore,
+};
+use studio_streams_local::{
+    LocalStreams, Options,
+    engine::{Answer, Ask, Change, DiskEngine, EngineError, LogEngine, StreamId, StreamRow},
+};
+use tempfile::TempDir;
+
+#[derive(Clone, Debug)]
+enum Step {
+    Create {
+        stream: u8,
+        initial: Vec<u16>,
+    },
+    Append {
+        stream: u8,
+        sizes: Vec<u16>,
+    },
+    Produce {
+        stream: u8,
+        producer: u8,
+        epoch: u64,
+        seq: u64,
+        sizes: Vec<u16>,
+    },
+    Read {
+        stream: u8,
+        from: Where,
+        max: usize,
+    },
+    ReadBack {
+        stream: u8,
+        before: Where,
+        max: usize,
+    },
+    Follow {
+        stream: u8,
+        from: Where,
+    },
+    Close {
+        stream: u8,
+    },
+    Delete {
+        stream: u8,
+    },
+    List {
+        prefix: &'static str,
+        after: Option<u8>,
+        max: usize,
+    },
+    /// Stops the store and opens it again.
+    Reopen,
+    /// Opens a copy of the files as they are now, as after a kill.
+    CutOff,
+}
+
+#[derive(Clone, Debug)]
+enum Where {
+    Start,
+    Now,
+    /// The place after one of the records, counted round.
+    After(usize),
+    /// Hardly ever a place.
+    Position(u64),
+}
+
+fn place() -> impl Strategy<Value = Where> {
+    prop_oneof![
+        Just(Where::Start),
+        Just(Where::Now),
+        any::<usize>().prop_map(Where::After),
+        (0u64..500).prop_map(Where::Position),
+    ]
+}
+
+fn sizes() -> impl Strategy<Value = Vec<u16>> {
+    prop::collection::vec(1u16..300, 1..5)
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let stream = 0u8..4;
+    let max = 1usize..6;
+    prop_oneof![
+        3 => (stream.clone(), prop::collection::vec(1u16..50, 0..3))
+            .prop_map(|(stream, initial)| Step::Create { stream, initial }),
+        8 => (stream.clone(), sizes()).prop_map(|(stream, sizes)| Step::Append { stream, sizes }),
+        8 => (stream.clone(), 0u8..2, 0u64..3, 0u64..4, sizes()).prop_map(
+            |(stream, producer, epoch, seq, sizes)|
+                Step::Produce { stream, producer, epoch, seq, sizes }
+        ),
+        4 => (stream.clone(), place(), max.clone())
+            .prop_map(|(stream, from, max)| Step::Read { stream, from, max }),
+        4 => (stream.clone(), place(), max.clone())
+            .prop_map(|(stream, before, max)| Step::ReadBack { stream, before, max }),
+        2 => (stream.clone(), place()).prop_map(|(stream, from)| Step::Follow { stream, from }),
+        1 => stream.clone().prop_map(|stream| Step::Close { stream }),
+        2 => stream.clone().prop_map(|stream| Step::Delete { stream }),
+        1 => (prop::sample::select(vec!["", "s", "session/", "x"]), prop::option::of(stream), max)
+            .prop_map(|(prefix, after, max)| Step::List { prefix, after, max }),
+        1 => Just(Step::Reopen),
+        1 => Just(Step::CutOff),
+    ]
+}
+
+fn path(stream: u8) -> StreamPath {
+    format!("session/{stream}").parse().unwrap()
+}
+
+fn batch(sizes: &[u16], salt: usize) -> Batch {
+    let record = |(index, size): (usize, &u16)| {
+        Bytes::from(vec![b'a' + ((salt + index) % 26) as u8; usize::from(*size)])
+    };
+    Batch::new(sizes.iter().enumerate().map(record).collect()).unwrap()
+}
+
+/// Both stores, and where the real one lies.
+struct Pair {
+    real: LocalStreams,
+    engine: Arc<StillEngine>,
+    model: MemoryStreams,
+    dir: TempDir,
+}
+
+fn open(dir: &Path) -> (LocalStreams, Arc<StillEngine>) {
+    // A journal that is full after a few steps, and a ring that holds next to nothing.
+    let options = Options { journal_bytes_max: 2_000, ring_frames_max: 2, ..Options::default() };
+    let engine = DiskEngine::open(dir, &options).unwrap();
+    let engine = Arc::new(StillEngine { engine, still: Mutex::new(()) });
+    (LocalStreams::over(engine.clone(), &options).unwrap(), engine)
+}
+
+/// The disk's engine, which writes nothing while somebody holds `still`.
+struct StillEngine {
+    engine: DiskEngine,
+    still: Mutex<()>,
+}
+
+impl LogEngine for StillEngine {
+    fn commit(&self, changes: &[Change]) -> Result<(), EngineError> {
+        let _turn = self.still.lock().unwrap();
+        self.engine.commit(changes)
+    }
+    fn settle(&self) -> Result<(), EngineError> {
+        let _turn = self.still.lock().unwrap();
+        self.engine.settle()
+    }
+    fn room_for(&self, bytes: u64) -> Result<(), EngineError> {
+        self.engine.room_for(bytes)
+    }
+    fn stream(&self, path: &str) -> Result<Option<StreamRow>, EngineError> {
+        self.engine.stream(path)
+    }
+    fn producer(&self, id: StreamId, name: &str) -> Result<Option<ProducerState>, EngineError> {
+        self.engine.producer(id, name)
+    }
+    fn read(&self, ask: Ask<'_>) -> Result<Answer, EngineError> {
+        self.engine.read(ask)
+    }
+    fn list(&self, p: &str, after: Option<&str>, max: usize) -> Result<Vec<String>, EngineError> {
+        self.engine.list(p, after, max)
+    }
+    fn next_id(&self) -> Result<StreamId, EngineError> {
+        self.engine.next_id()
+    }
+    fn has_leftovers(&self) -> Result<bool, EngineError> {
+        self.engine.has_leftovers()
+    }
+    fn close(&self) {
+        self.engine.close();
+    }
+}
+
+/// The same success, or the same failure in the same words.
+fn agree<T: PartialEq + Debug>(real: Result<T, StreamError>, model: Result<T, StreamError>) {
+    let told = |result: Result<T, StreamError>| result.map_err(|error| error.to_string());
+    assert_eq!(told(real), told(model));
+}
+
+impl Pair {
+    async fn place(&self, stream: u8, place: &Where) -> Offset {
+        match place {
+            Where::Start => Offset::Start,
+            Where::Now => Offset::Now,
+            Where::Position(at) => Offset::Position(*at),
+            Where::After(index) => {
+                let whole = self.model.read(&path(stream), Offset::Start, usize::MAX).await;
+                let records = whole.map_or(Vec::new(), |page| page.records);
+                match records.len() {
+                    0 => Offset::Position(0),
+                    count => records[index % count].offset.clone(),
+                }
+            }
+        }
+    }
+
+    async fn step(&mut self, salt: usize, step: Step) {
+        let Self { real, model, .. } = self;
+        match step {
+            Step::Create { stream, initial } => {
+                let initial = (!initial.is_empty()).then(|| batch(&initial, salt));
+                let options = CreateOptions { initial };
+                let path = path(stream);
+                agree(
+                    real.create(&path, options.clone()).await,
+                    model.create(&path, options).await,
+                );
+            }
+            Step::Append { stream, sizes } => self.append(stream, batch(&sizes, salt), None).await,
+            Step::Produce { stream, producer, epoch, seq, sizes } => {
+                let id = format!("producer:{producer}").parse().unwrap();
+                let stamp = ProducerStamp { id, epoch, seq };
+                self.append(stream, batch(&sizes, salt), Some(stamp)).await;
+            }
+            Step::Read { stream, from, max } => {
+                let from = self.place(stream, &from).await;
+                let path = path(stream);
+                let real = self.real.read(&path, from.clone(), max).await;
+                agree(real, self.model.read(&path, from, max).await);
+            }
+            Step::ReadBack { stream, before, max } => {
+                let before = self.place(stream, &before).await;
+                let path = path(stream);
+                let real = self.real.read_back(&path, before.clone(), max).await;
+                agree(real, self.model.read_back(&path, before, max).await);
+            }
+            Step::Follow { stream, from } => {
+                let from = self.place(stream, &from).await;
+                let real = followed(&self.real, stream, from.clone()).await;
+                agree(real, followed(&self.model, stream, from).await);
+            }
+            Step::Close { stream } => {
+                let path = path(stream);
+                agree(real.close(&path).await, model.close(&path).await);
+            }
+            Step::Delete { stream } => {
+                let path = path(stream);
+                agree(real.delete(&path).await, model.delete(&path).await);
+            }
+            Step::List { prefix, after, max } => {
+                let after = after.map(path);
+                let real = real.list(prefix, after.as_ref(), max).await;
+                agree(real, model.list(prefix, after.as_ref(), max).await);
+            }
+            Step::Reopen => {
+                real.stop().await;
+                (self.real, self.engine) = open(self.dir.path());
+            }
+            Step::CutOff => {
+                let copy = tempfile::tempdir().unwrap();
+                {
+                    let _still = self.engine.still.lock().unwrap();
+                    for name in ["streams.redb", "streams.journal"] {
+                        fs::copy(self.dir.path().join(name), copy.path().join(name)).unwrap();
+                    }
+                }
+                real.stop().await;
+                (self.real, self.engine) = open(copy.path());
+                self.dir = copy;
+            }
+        }
+    }
+
+    async fn append(&self, stream: u8, batch: Batch, by: Option<ProducerStamp>) {
+        let path = path(stream);
+        let real = self.real.append(&path, batch.clone(), by.clone()).await;
+        agree(real, self.model.append(&path, batch, by).await);
+    }
+
+    /// Both stores hold the same streams with the same records.
+    async fn compare(&self) {
+        let real = self.real.list("", None, 100).await.unwrap();
+        assert_eq!(real, self.model.list("", None, 100).await.unwrap());
+        for path in real {
+            agree(self.real.head(&path).await, self.model.head(&path).await);
+            let whole = self.real.read(&path, Offset::Start, usize::MAX).await;
+            agree(whole, self.model.read(&path, Offset::Start, usize::MAX).await);
+        }
+    }
+}
+
+/// What a follower that comes now is handed without waiting.
+async fn followed(
+    store: &dyn StreamStore,
+    stream: u8,
+    from: Offset,
+) -> Result<Vec<Bytes>, StreamError> {
+    let path = path(stream);
+    let mut follow = store.follow(&path, from.clone()).await?;
+    let rest: Page = store.read(&path, from, usize::MAX).await?;
+    let mut found = Vec::new();
+    while found.len() < rest.records.len() {
+        let frames = follow.next().await?.unwrap();
+        found.extend(frames.iter().map(|frame| frame.data().clone()));
+    }
+    Ok(found)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 60, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_store_does_what_the_memory_store_does(steps in prop::collection::vec(step(), 1..80)) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let dir = tempfile::tempdir().unwrap();
+            let (real, engine) = open(dir.path());
+            let mut pair = Pair { real, engine, model: MemoryStreams::new(), dir };
+            for (salt, step) in steps.into_iter().enumerate() {
+                pair.step(salt, step).await;
+            }
+            pair.compare().await;
+            pair.step(0, Step::Reopen).await;
+            pair.compare().await;
+            pair.real.stop().await;
+        });
+    }
+}
