@@ -8,7 +8,7 @@ use crate::{
     Command,
     client::{Client, ClientError},
     follow::{Go, follow},
-    show::{Show, harmless},
+    show::{Show, harmless, out},
 };
 
 /// The exit code of what ctrl-c ended before its end was known.
@@ -50,8 +50,8 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, ClientError> {
 async fn create(client: Client, body: &Value, detach: bool) -> Result<ExitCode, ClientError> {
     let created: SessionCreated = client.post("/api/sessions", body).await?;
     let session = created.session_id;
-    println!("session {session}");
-    println!("token   {}", created.session_token);
+    out(&format!("session {session}"));
+    out(&format!("token   {}", created.session_token));
     if detach {
         return Ok(ExitCode::SUCCESS);
     }
@@ -78,7 +78,7 @@ fn hint(session: SessionId, event: &Value) {
         Some("ask_user_question") => "\"your answer\"",
         _ => return,
     };
-    println!("           answer with: studio answer {session} {with}");
+    out(&format!("           answer with: studio answer {session} {with}"));
 }
 
 async fn tail(
@@ -90,7 +90,7 @@ async fn tail(
     let show = Show::for_stdout();
     let ended = follow::<()>(client, session, from, |event| {
         if json {
-            println!("{}", event.data);
+            out(&event.data);
         } else if let Ok(event) = serde_json::from_str::<Value>(&event.data) {
             print_event(show, &event);
         }
@@ -105,7 +105,7 @@ async fn tail(
 
 fn print_event(show: Show, event: &Value) {
     if let Some(line) = show.event(event) {
-        println!("{line}");
+        out(&line);
     }
 }
 
@@ -136,7 +136,7 @@ async fn answer(
 }
 
 fn print_gate(open: &OpenGate) {
-    println!("{} {}", harmless(&open.gate), open.id);
+    out(&format!("{} {}", harmless(&open.gate), open.id));
     print_event(Show::for_stdout(), &open.asked);
 }
 
@@ -165,10 +165,9 @@ fn body_for(open: &OpenGate, words: &[String]) -> Result<Value, String> {
         "ask_user_question" => {
             let asked = questions(&open.asked);
             if asked.len() != words.len() {
+                let (all, given) = (asked.len(), words.len());
                 return Err(format!(
-                    "{} questions wait, and there are {} answers",
-                    asked.len(),
-                    words.len()
+                    "{all} questions wait and {given} were answered: give each its own"
                 ));
             }
             let answers: serde_json::Map<String, Value> =
@@ -197,7 +196,7 @@ async fn sessions(client: &Client, json: bool) -> Result<ExitCode, ClientError> 
         for session in &page.sessions {
             if json {
                 let line = serde_json::to_string(session).unwrap_or_default();
-                println!("{line}");
+                out(&line);
                 continue;
             }
             let status = serde_json::to_value(session.status).unwrap_or_default();
@@ -205,7 +204,7 @@ async fn sessions(client: &Client, json: bool) -> Result<ExitCode, ClientError> 
             let waits = if session.needs_input == Some(true) { " (waits for you)" } else { "" };
             let what: String = session.description.split_whitespace().collect::<Vec<_>>().join(" ");
             let what: String = what.chars().take(80).collect();
-            println!("{} {status:9} {}{waits}", session.id, harmless(&what));
+            out(&format!("{} {status:9} {}{waits}", session.id, harmless(&what)));
         }
         match page.next {
             Some(next) => path = format!("/api/sessions?after={next}"),

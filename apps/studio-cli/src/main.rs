@@ -106,17 +106,16 @@ struct Server {
 }
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
-        Command::Serve(args) => studio_server::main(args),
-        other => match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-            Ok(runtime) => runtime.block_on(commands::run(other)).unwrap_or_else(|error| {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
-            }),
-            Err(error) => {
-                eprintln!("error: {error}");
-                ExitCode::FAILURE
-            }
-        },
+    let command = Cli::parse().command;
+    if let Command::Serve(args) = command {
+        return studio_server::main(args);
     }
+    let done = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime.block_on(commands::run(command)).map_err(|error| error.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error}");
+        ExitCode::FAILURE
+    })
 }

@@ -1,4 +1,4 @@
-use std::io::IsTerminal as _;
+use std::io::{IsTerminal as _, Write as _};
 
 use serde_json::Value;
 
@@ -107,6 +107,14 @@ impl Show {
             Colour::Bold => 1,
         };
         format!("\u{1b}[{code}m{label}\u{1b}[0m {words}")
+    }
+}
+
+/// Prints a line. Who reads it may stop reading (`studio tail … | head`): then there is nothing
+/// left to do.
+pub(crate) fn out(line: &str) {
+    if writeln!(std::io::stdout(), "{line}").is_err() {
+        std::process::exit(0);
     }
 }
 
