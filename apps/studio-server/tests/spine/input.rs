@@ -1,164 +1,272 @@
-//! Nonsense on every route of the real process: always a clear refusal, never a fault, and the
-//! server serves on.
+//! Bad input on every route of the real process: an answer below 500, no panic, and everything
+//! goes on.
 
+use std::{
+    io::{Read as _, Write as _},
+    net::{Shutdown, TcpStream},
+    time::Duration,
+};
+
+use reqwest::{Method, header::CONTENT_TYPE};
 use serde_json::{Value, json};
-use tokio::{io::AsyncWriteExt as _, net::TcpStream};
 
 use crate::world::{Place, Session, World};
 
-/// An id that no session has.
-const UNKNOWN: &str = "00000000-0000-4000-8000-00000000000a";
+/// Every route; `{id}` is a session's id.
+const ROUTES: &[(&str, &str)] = &[
+    ("GET", "/api/health"),
+    ("GET", "/api/config"),
+    ("GET", "/api/sessions"),
+    ("POST", "/api/sessions"),
+    ("POST", "/api/sessions/local"),
+    ("GET", "/api/sessions/{id}"),
+    ("DELETE", "/api/sessions/{id}"),
+    ("POST", "/api/sessions/{id}/iterate"),
+    ("POST", "/api/sessions/{id}/respond"),
+    ("POST", "/api/sessions/{id}/interrupt"),
+    ("POST", "/api/sessions/{id}/cancel"),
+    ("POST", "/api/sessions/{id}/hook-event"),
+    ("GET", "/api/sessions/{id}/events"),
+    ("GET", "/api/sessions/{id}/gates"),
+    ("GET", "/api/sessions/{id}/queue"),
+];
 
-/// Bodies that no route takes.
-fn bad_bodies() -> Vec<Vec<u8>> {
-    let long = "x".repeat(20_000);
-    let texts = [
-        "",
-        "{",
-        "null",
-        "[]",
-        "42",
-        "\"text\"",
-        "{\"description\": 7, \"request\": [], \"gate\": {}}",
-        "{\"description\": \"\", \"request\": \"\", \"gate\": \"\"}",
-        "{\"gate\": \"ask_user_question\"}",
-        "{\"gate\": \"ask_user_question\", \"toolUseId\": \"'; rm -rf /\", \"answers\": 1}",
-        "{\"gate\": \"permission\", \"toolUseId\": \"../../x\", \"decision\": \"perhaps\"}",
-        "{\"gate\": \"infra_config\", \"mode\": \"cloud\", \"databaseUrl\": \"a\\nprivileged: true\"}",
-        "{\"a\":1}{\"b\":2}",
-    ];
-    let mut bodies: Vec<Vec<u8>> = texts.iter().map(|text| text.as_bytes().to_vec()).collect();
-    bodies.push(vec![b'{', b'"', 0xff, 0xfe, b'"', b':', b'1', b'}']);
-    bodies.push(json!({ "description": long, "request": long, "gate": long }).to_string().into());
-    bodies.push("[".repeat(100_000).into_bytes());
-    bodies.push(vec![b' '; 3 * 1024 * 1024]);
-    bodies
+/// Names that end up in paths, arguments or files if nobody looks.
+const HOSTILE: &[&str] = &[
+    "../../../etc/passwd",
+    "$(touch /tmp/owned)",
+    "`id`; rm -rf /",
+    "--dangerously-skip-permissions",
+    "a\u{0}b",
+    "line\nbreak\r\n: x",
+    "\u{202e}gpj.exe",
+    "'\"\\",
+    "🙂",
+    " ",
+    "",
+];
+
+async fn world() -> World {
+    World::start(Place::Local, "hello").await
 }
 
-fn routes(id: &str) -> Vec<(reqwest::Method, String)> {
-    use reqwest::Method;
-    let post = ["iterate", "respond", "interrupt", "cancel", "hook-event"];
-    let get = ["", "events", "gates", "queue"];
-    let mut routes: Vec<_> =
-        post.iter().map(|verb| (Method::POST, format!("/api/sessions/{id}/{verb}"))).collect();
-    routes.extend(get.iter().map(|what| {
-        (Method::GET, format!("/api/sessions/{id}/{what}").trim_end_matches('/').to_owned())
-    }));
-    routes.push((Method::DELETE, format!("/api/sessions/{id}")));
-    routes
+/// A session that waits for its infrastructure choice: nothing is started for it.
+async fn waiting(world: &World) -> Session {
+    world.session_of(json!({ "description": "a list" })).await
 }
 
-#[tokio::test]
-async fn bad_bodies_are_refused_on_every_route() {
-    let world = World::start(Place::Local, "hello").await;
-    let session = world.session_of(json!({ "description": "an app" })).await;
-    let session_routes = ["iterate", "respond"].map(|verb| session.path(verb));
-    let paths = session_routes.into_iter().chain(["/api/sessions".to_owned()]);
-    for path in paths {
-        for body in bad_bodies() {
-            let client = world.server.client();
-            let request = client
-                .post(world.server.url(&path))
-                .bearer_auth(&session.token)
-                .header("content-type", "application/json")
-                .body(body.clone());
-            let answer = request.send().await.unwrap();
-            let status = answer.status().as_u16();
-            let start = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
-            // `{"gate": "ask_user_question", …}` of a gate that is not there is a 404.
-            assert!(matches!(status, 400 | 404 | 413), "{path} {start}: {status}");
-            let told: Value = answer.json().await.unwrap();
-            assert!(told["error"].is_string(), "{path} {start}: {told}");
-        }
-        // The right JSON as something else.
-        let request = world.server.client().post(world.server.url(&path));
-        let request = request.bearer_auth(&session.token).header("content-type", "text/plain");
-        let status = request.body("{\"description\":\"x\"}").send().await.unwrap().status();
-        assert_eq!(status, 415, "{path}");
-    }
+async fn is_well(world: &World) {
+    let (status, health) = world.get("/api/health", "").await;
+    assert_eq!((status, &health["healthy"]), (200, &json!(true)), "{health}");
     world.is_sound();
-    assert_eq!(world.get("/api/health", "").await.0, 200);
+}
+
+/// Sends it, and gives the status, which must not be the server's fault; a stream is not read.
+async fn send(
+    world: &World,
+    method: &str,
+    path: &str,
+    token: &str,
+    body: Option<(&str, Vec<u8>)>,
+) -> u16 {
+    let method: Method = method.parse().unwrap();
+    let mut request = world.server.client().request(method.clone(), world.server.url(path));
+    if !token.is_empty() {
+        request = request.header("authorization", token);
+    }
+    if let Some((kind, bytes)) = body.clone() {
+        request = request.header(CONTENT_TYPE, kind).body(bytes);
+    }
+    let answer = request.timeout(Duration::from_secs(20)).send().await.unwrap();
+    let status = answer.status().as_u16();
+    assert!(status < 500, "{method} {path} {body:?}: {status} {:?}", answer.text().await);
+    status
 }
 
 #[tokio::test]
-async fn tokens_that_are_missing_malformed_or_foreign_open_nothing() {
-    let world = World::start(Place::Local, "hello").await;
-    let session = world.session_of(json!({ "description": "an app" })).await;
-    let other = world.session_of(json!({ "description": "another" })).await;
-    let (_, local) = world.post("/api/sessions/local", "", &json!({})).await;
-    let hook = local["hookToken"].as_str().unwrap().to_owned();
-    let zs = "z".repeat(64);
-    let long = "a".repeat(10_000);
-    let tokens = ["", "x", &zs, &long, "Bearer", "'; rm -rf /", &other.token, &hook];
-    for id in [session.id.as_str(), UNKNOWN] {
-        for (method, path) in routes(id) {
-            for token in tokens {
-                let client = world.server.client();
-                let request = client.request(method.clone(), world.server.url(&path));
-                let request = request.bearer_auth(token).json(&json!({}));
-                let status = request.send().await.unwrap().status().as_u16();
-                assert_eq!(status, 401, "{method} {path} with {token:.20}");
+async fn every_route_refuses_tokens_that_do_not_open_it() {
+    let world = world().await;
+    let (mine, other) = (waiting(&world).await, waiting(&world).await);
+    let long = format!("Bearer {}", "a".repeat(20_000));
+    let cut = format!("Bearer {}", &mine.token[1..]);
+    let lower = format!("bearer {}", mine.token);
+    let foreign = format!("Bearer {}", other.token);
+    let bad = ["", "Bearer", "Bearer ", "Basic YTpi", &long, &cut, &lower, &foreign, "Bearer \u{e4}"];
+    for (method, path) in ROUTES.iter().filter(|(_, path)| path.contains("{id}")) {
+        for token in bad {
+            let body = (*method == "POST").then(|| ("application/json", b"{}".to_vec()));
+            let status = send(&world, method, &path.replace("{id}", &mine.id), token, body).await;
+            assert_eq!(status, 401, "{method} {path} {token:.60}");
+        }
+        // The token of a session that does not exist is nobody's.
+        for id in ["00000000-0000-4000-8000-000000000000", "x", "..%2f..%2fetc", "%00", "%ff"] {
+            let token = format!("Bearer {}", mine.token);
+            let body = (*method == "POST").then(|| ("application/json", b"{}".to_vec()));
+            let status = send(&world, method, &path.replace("{id}", id), &token, body).await;
+            assert!(matches!(status, 400 | 401 | 404), "{method} {path} {id}: {status}");
+        }
+    }
+    is_well(&world).await;
+}
+
+#[tokio::test]
+async fn every_route_refuses_bodies_that_it_does_not_understand() {
+    let world = world().await;
+    let deep = format!("{}{}", "[".repeat(50_000), "]".repeat(50_000)).into_bytes();
+    let large = format!(r#"{{"description":"{}"}}"#, "x".repeat(300 * 1024)).into_bytes();
+    let long = json!({ "description": "x".repeat(10_001), "request": "x".repeat(10_001) });
+    let bodies: Vec<Vec<u8>> = vec![
+        b"".to_vec(),
+        b"{".to_vec(),
+        b"null".to_vec(),
+        b"[]".to_vec(),
+        b"\"text\"".to_vec(),
+        b"{\"description\": \xff\xfe}".to_vec(),
+        b"{\"description\": 1e999, \"request\": 1e999, \"gate\": 1e999}".to_vec(),
+        json!({ "description": 1, "request": [], "gate": {} }).to_string().into_bytes(),
+        json!({ "description": {}, "request": null, "gate": ["x"] }).to_string().into_bytes(),
+        json!({ "description": "", "request": "", "gate": "" }).to_string().into_bytes(),
+        json!({ "gate": "infra_config", "mode": 7 }).to_string().into_bytes(),
+        json!({ "gate": "ask_user_question", "answers": 3 }).to_string().into_bytes(),
+        json!({ "gate": "permission", "toolUseId": "x", "decision": "perhaps" })
+            .to_string()
+            .into_bytes(),
+        long.to_string().into_bytes(),
+        deep,
+        large,
+    ];
+    let strict = ["/api/sessions", "/iterate", "/respond"];
+    for (method, path) in ROUTES.iter().filter(|(method, _)| *method == "POST") {
+        let session = waiting(&world).await;
+        let token = format!("Bearer {}", session.token);
+        for body in &bodies {
+            for kind in ["application/json", "text/plain", "multipart/form-data", "\u{e4}"] {
+                let path = path.replace("{id}", &session.id);
+                let body = Some((kind, body.clone()));
+                let status = send(&world, method, &path, &token, body).await;
+                let refused = (400..500).contains(&status);
+                let must_refuse = strict.iter().any(|end| path.ends_with(end));
+                assert!(refused || !must_refuse, "{path} {kind}: {status}");
             }
         }
     }
-    // A session's own token is no hook token.
-    let (status, _) = world.try_to_tell(&session, "hook-event", json!({})).await;
-    assert_eq!(status, 401);
-    // What was not allowed was not done.
-    assert_eq!(world.ask(&session, "").await["status"], "running");
-    assert_eq!(world.gates(&session).await.len(), 1);
-    world.is_sound();
+    is_well(&world).await;
 }
 
 #[tokio::test]
-async fn hostile_ids_names_and_paths_are_refused() {
-    let world = World::start(Place::Local, "hello").await;
-    let ids = ["..", "%2e%2e", "local'--", "a%00b", "%0d%0aX-Header:1", "-rf", "%F0%9F%99%82"];
-    for id in ids {
-        for (method, path) in routes(id) {
-            let request = world.server.client().request(method.clone(), world.server.url(&path));
-            let status = request.bearer_auth("x").json(&json!({})).send().await.unwrap().status();
-            assert!(status.is_client_error(), "{method} {path}: {status}");
+async fn hostile_words_stay_words() {
+    let world = world().await;
+    for name in HOSTILE {
+        let session = waiting(&world).await;
+        for field in ["repoAccount", "repoName"] {
+            let mut body = json!({
+                "gate": "infra_config", "mode": "local",
+                "repoAccount": "somebody", "repoName": "something",
+            });
+            body[field] = json!(name);
+            let (status, told) = world.try_to_tell(&session, "respond", body).await;
+            let blank = name.trim().is_empty();
+            assert!(status == 400 || blank && status == 200, "{field} {name:?}: {status} {told}");
+            if blank {
+                break;
+            }
+        }
+        world.tell(&session, "cancel", json!({})).await;
+        let body = json!({ "description": "x", "freeform": true, "model": name });
+        let (status, told) = world.post("/api/sessions", "", &body).await;
+        assert_eq!(status, 400, "model {name:?}: {told}");
+        let body = json!({ "description": name, "name": name, "baseDir": name });
+        let (status, told) = world.post("/api/sessions", "", &body).await;
+        match status {
+            201 => {
+                let project = told["session"]["projectName"].as_str().unwrap();
+                let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+                assert!(project.chars().all(plain), "{project}");
+            }
+            400 => {}
+            other => panic!("{name:?}: {other} {told}"),
+        }
+        let path = format!("/api/sessions?after={name}").replace(['\n', '\r', '\0', ' '], "%20");
+        assert!(send(&world, "GET", &path, "", None).await < 500);
+    }
+    assert!(!std::path::Path::new("/tmp/owned").exists());
+    is_well(&world).await;
+}
+
+#[tokio::test]
+async fn unknown_routes_methods_and_hosts_are_told_plainly() {
+    let world = world().await;
+    for path in ["/", "/api", "/api/nothing", "/api/sessions/../../etc/passwd", "/%00", "/api//"] {
+        assert_eq!(send(&world, "GET", path, "", None).await, 404, "{path}");
+    }
+    for (method, path) in ROUTES {
+        let path = path.replace("{id}", "00000000-0000-4000-8000-000000000000");
+        for other in ["PUT", "PATCH", "TRACE", "BREW"] {
+            let status = send(&world, other, &path, "", None).await;
+            assert_eq!(status, 405, "{other} instead of {method} {path}");
         }
     }
-    let hostile =
-        ["'; rm -rf /", "../../../etc/passwd", "-rf --no-sandbox", "a\nb\r\n\0c", "$(id) `id`"];
-    for description in hostile {
-        let session = world.session(description).await;
-        let mut watch = world.watch(&session).await;
-        let prompt = watch.next("user_prompt").await;
-        assert_eq!(prompt.text("message"), description);
-        let end = watch.turn_end().await;
-        assert_eq!(end.event["success"], true, "{description:?}: {}", watch.told());
-        let (status, _) = world.delete(&session).await;
-        assert_eq!(status, 200);
-    }
-    let session = world.session("say hello").await;
-    world.watch(&session).await.turn_end().await;
-    for offset in ["x y", "a,b", "99999999999999999999", "%00", "-2"] {
-        let path = format!("{}?offset={offset}", session.path("events"));
-        let (status, told) = world.get(&path.replace(' ', "%20"), &session.token).await;
-        assert_eq!(status, 400, "{offset}: {told}");
-    }
-    world.is_sound();
+    let client = world.server.client();
+    let foreign = client.get(world.server.url("/api/health")).header("host", "evil.example");
+    assert_eq!(foreign.send().await.unwrap().status(), 403);
+    let foreign = client.get(world.server.url("/api/health")).header("origin", "http://evil.example");
+    assert_eq!(foreign.send().await.unwrap().status(), 403);
+    is_well(&world).await;
 }
 
 #[tokio::test]
-async fn connections_that_break_in_the_middle_leave_nothing_half_done() {
-    let world = World::start(Place::Local, "hello").await;
-    let session: Session = world.session_of(json!({ "description": "an app" })).await;
-    let head = format!(
-        "POST {} HTTP/1.1\r\nHost: 127.0.0.1:{}\r\nAuthorization: Bearer {}\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{{\"gate\":",
-        session.path("respond"),
-        world.server.port(),
-        session.token
-    );
-    for cut in (0..head.len()).step_by(7).chain([head.len()]) {
-        let mut stream = TcpStream::connect(("127.0.0.1", world.server.port())).await.unwrap();
-        stream.write_all(&head.as_bytes()[..cut]).await.unwrap();
-        drop(stream);
+async fn connections_that_break_or_talk_nonsense_harm_nobody() {
+    let world = world().await;
+    let session = waiting(&world).await;
+    let connect = || {
+        let stream = TcpStream::connect(("127.0.0.1", world.server.port())).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
+        stream
+    };
+    let token = &session.token;
+    let nonsense: Vec<Vec<u8>> = vec![
+        b"".to_vec(),
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03".to_vec(),
+        b"GET / HTTP/9.9\r\n\r\n".to_vec(),
+        b"GET\r\n\r\n".to_vec(),
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\xff\xff\xff\xff\xff\xff\xff\xff\xff".to_vec(),
+        format!("GET /api/health HTTP/1.1\r\nX: {}\r\n\r\n", "y".repeat(200_000)).into_bytes(),
+        b"POST /api/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: -5\r\n\r\n".to_vec(),
+        b"POST /api/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\
+          Content-Type: application/json\r\n\r\n{"
+            .to_vec(),
+        b"POST /api/sessions HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\
+          Content-Type: application/json\r\n\r\nzz\r\n"
+            .to_vec(),
+        b"POST /api/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n\
+          Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x"
+            .to_vec(),
+        format!(
+            "POST {} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {token}\r\n\
+             Content-Type: application/json\r\nContent-Length: 400\r\n\r\n{{\"request\": \"cut he",
+            session.path("iterate")
+        )
+        .into_bytes(),
+    ];
+    for bytes in nonsense {
+        let mut stream = connect();
+        // The server may have hung up already.
+        let _ = stream.write_all(&bytes);
+        let _ = stream.shutdown(Shutdown::Write);
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer);
+        let text = String::from_utf8_lossy(&answer);
+        let status = text.split(' ').nth(1).unwrap_or_default();
+        let asked = String::from_utf8_lossy(&bytes[..bytes.len().min(80)]).into_owned();
+        assert!(!status.starts_with('5') || status == "505", "{asked:?}: {text}");
+        assert!(!text.starts_with("HTTP/1.1 201"), "{asked:?}: {text}");
     }
-    assert_eq!(world.gates(&session).await.len(), 1);
-    assert_eq!(world.get("/api/health", "").await.0, 200);
-    world.is_sound();
+    // Readers that hang up at once, many of them.
+    for _ in 0..100 {
+        let mut stream = connect();
+        let head = format!("Host: localhost\r\nAuthorization: Bearer {token}");
+        let _ = write!(stream, "GET {} HTTP/1.1\r\n{head}\r\n\r\n", session.path("events"));
+    }
+    assert_eq!(world.ask(&session, "").await["status"], Value::from("running"));
+    is_well(&world).await;
 }

@@ -104,6 +104,15 @@ impl World {
         .await;
     }
 
+    /// Waits until a process of the sandbox has `word` in its arguments.
+    pub(crate) async fn something_runs_with(&self, session: &Session, word: &str) {
+        wait_for(&format!("a process with {word:?}"), SOON, async || {
+            let all = self.processes(session);
+            all.iter().any(|process| process.command.contains(word)).then_some(())
+        })
+        .await;
+    }
+
     /// That neither a container nor a process nor a directory is left of a session.
     pub(crate) fn leaves_nothing(&self, session: &Session) {
         assert_eq!(self.containers(session), Vec::<String>::new(), "containers");

@@ -111,6 +111,18 @@ impl World {
         self.post(&session.path(verb), &session.token, &body).await
     }
 
+    /// As [`Self::try_to_tell`], to a server that may be dying: whether it answered.
+    pub(crate) async fn try_to_tell_or_not(
+        &self,
+        session: &Session,
+        verb: &str,
+        body: &Value,
+    ) -> bool {
+        let url = self.server.url(&session.path(verb));
+        let request = self.server.client().post(url).bearer_auth(&session.token).json(body);
+        request.send().await.is_ok()
+    }
+
     /// `GET /api/sessions/{id}/<what>`, which must succeed.
     pub(crate) async fn ask(&self, session: &Session, what: &str) -> Value {
         let (status, answer) = self.get(&session.path(what), &session.token).await;
