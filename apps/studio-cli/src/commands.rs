@@ -16,6 +16,8 @@ const INTERRUPTED: u8 = 130;
 
 /// Everything but `serve`.
 pub(crate) async fn run(command: Command) -> Result<ExitCode, ClientError> {
+    // To stop looking is the ordinary end of looking; elsewhere it leaves the end unknown.
+    let interrupted = if matches!(command, Command::Tail { .. }) { 0 } else { INTERRUPTED };
     let work = async {
         match command {
             Command::Create { description, freeform, model, detach, to } => {
@@ -43,7 +45,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, ClientError> {
     };
     tokio::select! {
         done = work => done,
-        _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(INTERRUPTED)),
+        _ = tokio::signal::ctrl_c() => Ok(ExitCode::from(interrupted)),
     }
 }
 
@@ -88,19 +90,15 @@ async fn tail(
     json: bool,
 ) -> Result<ExitCode, ClientError> {
     let show = Show::for_stdout();
-    let ended = follow::<()>(client, session, from, |event| {
+    follow(client, session, from, |event| {
         if json {
             out(&event.data);
         } else if let Ok(event) = serde_json::from_str::<Value>(&event.data) {
             print_event(show, &event);
         }
         Go::On
-    });
-    tokio::select! {
-        ended = ended => ended.map(|()| ExitCode::SUCCESS),
-        // To stop looking is the ordinary end of looking.
-        _ = tokio::signal::ctrl_c() => Ok(ExitCode::SUCCESS),
-    }
+    })
+    .await
 }
 
 fn print_event(show: Show, event: &Value) {

@@ -1,0 +1,141 @@
+//! The command against a server that comes and goes.
+#![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
+
+use std::{
+    io::{BufRead as _, BufReader, Lines},
+    path::Path,
+    process::{Child, ChildStdout, Command, Output, Stdio},
+    sync::mpsc,
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use serde_json::{Value, json};
+
+/// Longer than anything here takes.
+const LONG: Duration = Duration::from_secs(30);
+
+/// The command without the settings of whoever runs the tests.
+fn studio() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_studio"));
+    for (name, _) in std::env::vars() {
+        let ours = ["PORT", "DATA_DIR", "SANDBOX_RUNTIME"].contains(&name.as_str());
+        if ours || name.starts_with("STUDIO_") || name.starts_with("MAX_SESSION") {
+            command.env_remove(name);
+        }
+    }
+    command
+}
+
+/// A child that does not outlive its test.
+struct Ends(Child);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Ends {
+    fn lines(&mut self) -> Lines<BufReader<ChildStdout>> {
+        BufReader::new(self.0.stdout.take().unwrap()).lines()
+    }
+
+    fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
+    }
+}
+
+/// Starts a server and waits until it serves; its address.
+fn serve(dir: &Path, port: u16) -> (Ends, String) {
+    let mut command = studio();
+    command.args(["serve", "--sandbox", "local", "--port", &port.to_string(), "--data-dir"]);
+    let child = command.arg(dir).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+    let mut server = Ends(child);
+    let line = server.lines().next().unwrap().unwrap();
+    let address = line.strip_prefix("Agent Studio listens on ").unwrap().to_owned();
+    (server, address)
+}
+
+async fn told(server: &str, session: &Value, text: &str) {
+    let id = session["sessionId"].as_str().unwrap();
+    let url = format!("{server}/api/sessions/{id}/hook-event");
+    let hook = json!({"hook_event_name": "Stop", "last_assistant_message": text});
+    let token = session["hookToken"].as_str().unwrap();
+    let sent = reqwest::Client::new().post(url).bearer_auth(token).json(&hook).send().await;
+    assert_eq!(sent.unwrap().status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tail_goes_on_where_it_was_when_the_server_comes_back() {
+    let dir = tempfile::tempdir().unwrap();
+    let (server, address) = serve(dir.path(), 0);
+    let created = reqwest::Client::new().post(format!("{address}/api/sessions/local")).send();
+    let session: Value = created.await.unwrap().json().await.unwrap();
+    let id = session["sessionId"].as_str().unwrap();
+    told(&address, &session, "one").await;
+
+    // Nothing but the data directory: the operator's token lies there.
+    let mut command = studio();
+    command.args(["tail", id, "--json", "--server", &address, "--data-dir"]).arg(dir.path());
+    let mut tail = Ends(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let (lines, read) = mpsc::channel();
+    let mut printed = tail.lines();
+    std::thread::spawn(move || {
+        while let Some(Ok(line)) = printed.next() {
+            let event: Value = serde_json::from_str(&line).unwrap();
+            if lines.send(event["text"].as_str().unwrap_or_default().to_owned()).is_err() {
+                break;
+            }
+        }
+    });
+    let next = || tokio::task::block_in_place(|| read.recv_timeout(LONG).unwrap());
+    assert_eq!(next(), "one");
+    told(&address, &session, "two").await;
+    assert_eq!(next(), "two");
+
+    drop(server); // kill -9
+    let port = address.rsplit(':').next().unwrap().parse().unwrap();
+    let (_server, address) = serve(dir.path(), port);
+    told(&address, &session, "three").await;
+    assert_eq!(next(), "three", "what was seen does not come again");
+
+    tail.signal(Signal::SIGINT);
+    assert_eq!(tail.0.wait().unwrap().code(), Some(0));
+    assert!(read.recv_timeout(LONG).is_err(), "and nothing else was printed");
+}
+
+#[test]
+fn failures_are_told_and_have_exit_codes() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_server, address) = serve(dir.path(), 0);
+    let run = |args: &[&str], server: &str, data: &Path| {
+        let mut command = studio();
+        let command = command.args(args).args(["--server", server, "--data-dir"]).arg(data);
+        let Output { status, stdout, stderr } = command.output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    };
+    let id = "00000000-0000-4000-8000-000000000001";
+    assert_eq!(run(&["sessions"], &address, dir.path()), (0, String::new(), String::new()));
+    for (args, server, data, code, words) in [
+        (&["sessions"][..], "http://127.0.0.1:1", dir.path(), 1, "studio serve"),
+        (&["sessions"], "https://example.com", dir.path(), 1, "http://"),
+        (&["sessions"], &*address, Path::new("nowhere"), 1, "--token"),
+        (&["tail", id], &*address, dir.path(), 1, "Session not found"),
+        (&["tail", id, "--from", "a,b"], &*address, dir.path(), 1, "Bad offset"),
+        (&["tail", "no-id"], &*address, dir.path(), 2, "UUID"),
+        (&["say", id, "hi"], &*address, dir.path(), 1, "Session not found"),
+        (&["answer", id, "x"], &*address, dir.path(), 1, "Session not found"),
+        (&["create", ""], &*address, dir.path(), 1, "description"),
+        (&["create", "x", "--freeform"], &*address, dir.path(), 1, "not available"),
+    ] {
+        let (exit, _, stderr) = run(args, server, data);
+        assert_eq!(exit, code, "{args:?}: {stderr}");
+        assert!(stderr.contains(words), "{args:?}: {stderr}");
+    }
+}
