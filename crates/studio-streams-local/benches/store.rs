@@ -1,6 +1,7 @@
 //! What the store costs, beside what the disk allows. Prints one line per figure.
 //!
-//! `cargo bench -p studio-streams-local` (the data lies under the target directory).
+//! `cargo bench -p studio-streams-local`. The data lies under the target directory, or where
+//! `STREAMS_BENCH_DIR` says: in memory (`/dev/shm`) it shows what the store costs by itself.
 #![allow(clippy::print_stdout, clippy::unwrap_used)] // A tool that prints; it may end by a panic.
 
 use std::{
@@ -23,7 +24,8 @@ const RECORD_BYTES: usize = 330;
 
 fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let root = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let on = std::env::var("STREAMS_BENCH_DIR");
+    let root = tempfile::tempdir_in(on.as_deref().unwrap_or(env!("CARGO_TARGET_TMPDIR"))).unwrap();
     let sync = raw_sync(root.path());
     runtime.block_on(async {
         memory(&root.path().join("memory")).await;
@@ -220,6 +222,8 @@ async fn start(dir: &Path) {
     let paths = streams(&store, 10_000).await;
     for part in paths.chunks(1_000) {
         let mut tasks = tokio::task::JoinSet::new();
+        // Each task keeps its path.
+        #[allow(clippy::unnecessary_to_owned)]
         for path in part.to_vec() {
             let store = store.clone();
             tasks.spawn(async move {

@@ -33,7 +33,7 @@ const SWEEP_ROWS: u32 = 2_000;
 /// Streams, and producers, whose rows are kept in memory for the next append: twice this.
 const ROWS_CACHED_HALF: usize = 512;
 /// After this long without a command, rings that nobody needs are freed and the engine settles.
-const IDLE: Duration = Duration::from_millis(500);
+const IDLE: Duration = Duration::from_secs(2);
 
 /// Something to be written, and who waits for it.
 pub(crate) struct Command {

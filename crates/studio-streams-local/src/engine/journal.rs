@@ -15,6 +15,9 @@ use crate::{Durability, Options};
 
 /// Length and checksum of the rest, number.
 const HEADER_BYTES: usize = 4 + 4 + 8;
+/// The file grows by this many bytes of zeros at a time: the sync of an entry then need not bring
+/// the file's new length to the disk too, which costs several times the entry.
+const GROW_BYTES: u64 = 512 * 1024;
 /// A buffer above this is not kept for the next commit.
 const BUFFER_BYTES_KEPT: usize = 256 * 1024;
 
@@ -26,6 +29,8 @@ pub(super) struct Journal {
     bytes_max: u64,
     /// Where the next entry goes.
     end: u64,
+    /// The file's length, all of it written before.
+    len: u64,
     /// The number of the last commit.
     last: u64,
     /// Kept to be filled again.
@@ -49,24 +54,26 @@ impl Journal {
     ) -> Result<(Self, Vec<Entry>), EngineError> {
         let opened = File::options().read(true).write(true).create(true).truncate(false).open(path);
         let file = opened.map_err(|source| failed("open the journal", source))?;
-        let content = std::fs::read(path).map_err(|source| failed("read the journal", source))?;
+        let length = file.metadata().map(|metadata| metadata.len());
+        let len = length.map_err(|source| failed("look at the journal", source))?;
+        let content = content(&file, len).map_err(|source| failed("read the journal", source))?;
         let mut missing = Vec::new();
-        for entry in chain(Bytes::from(content)) {
-            if entry.number <= applied {
-                continue;
-            }
+        for (number, changes) in chain(content).filter(|(number, _)| applied < *number) {
             let expected = applied + 1 + missing.len() as u64;
-            if entry.number != expected {
-                let what =
-                    format!("the journal has commit {} where {expected} must be", entry.number);
+            if number != expected {
+                let what = format!("the journal has commit {number} where {expected} must be");
                 return Err(EngineError::Damaged { what });
             }
-            missing.push(entry);
+            let changes = wire::decode(changes).ok_or_else(|| EngineError::Damaged {
+                what: format!("commit {number} of the journal cannot be read"),
+            })?;
+            missing.push(Entry { number, changes });
         }
         let last = applied + missing.len() as u64;
         // Whoever opens it checkpoints what was missing, so the chain begins anew.
         let (durability, bytes_max) = (options.durability, options.journal_bytes_max);
-        Ok((Self { file, durability, bytes_max, end: 0, last, buffer: Vec::new() }, missing))
+        let buffer = Vec::new();
+        Ok((Self { file, durability, bytes_max, end: 0, len, last, buffer }, missing))
     }
 
     /// Whether the tables should be checkpointed before the next entry.
@@ -85,9 +92,12 @@ impl Journal {
         if self.bytes_max.saturating_mul(2) < self.end {
             let cut = self.file.set_len(self.bytes_max);
             cut.map_err(|source| failed("cut the journal", source))?;
+            self.len = self.bytes_max;
         }
         self.end = 0;
-        Ok(())
+        // Only spares the next start from reading the old chain, so it need not be synced.
+        let emptied = self.file.write_all_at(&[0; HEADER_BYTES], 0);
+        emptied.map_err(|source| failed("empty the journal", source))
     }
 
     /// Writes a commit, on stable storage when this returns; gives its number.
@@ -105,6 +115,7 @@ impl Journal {
         head[..4].copy_from_slice(&len.to_le_bytes());
         head[4..].copy_from_slice(&crc32fast::hash(rest).to_le_bytes());
 
+        self.grow(self.end + self.buffer.len() as u64)?;
         let written = self.file.write_all_at(&self.buffer, self.end);
         written.map_err(|source| failed("write the journal", source))?;
         if self.durability == Durability::Synced {
@@ -119,8 +130,32 @@ impl Journal {
     }
 }
 
-/// The chain at the start of `content`.
-fn chain(mut content: Bytes) -> impl Iterator<Item = Entry> {
+impl Journal {
+    /// Makes the file at least this long.
+    fn grow(&mut self, len: u64) -> Result<(), EngineError> {
+        while self.len < len {
+            let grown = self.file.write_all_at(&vec![0; GROW_BYTES as usize], self.len);
+            grown.map_err(|source| failed("make the journal longer", source))?;
+            self.len += GROW_BYTES;
+        }
+        Ok(())
+    }
+}
+
+/// What the file holds; nothing if its chain is empty.
+fn content(file: &File, len: u64) -> io::Result<Bytes> {
+    let mut header = [0; HEADER_BYTES];
+    let empty = len < HEADER_BYTES as u64 || {
+        file.read_exact_at(&mut header, 0)?;
+        header == [0; HEADER_BYTES]
+    };
+    let mut content = vec![0; if empty { 0 } else { len as usize }];
+    file.read_exact_at(&mut content, 0)?;
+    Ok(content.into())
+}
+
+/// The chain at the start of `content`: the number of each commit and its changes.
+fn chain(mut content: Bytes) -> impl Iterator<Item = (u64, Bytes)> {
     let mut last = None;
     std::iter::from_fn(move || {
         if content.remaining() < HEADER_BYTES {
@@ -140,7 +175,7 @@ fn chain(mut content: Bytes) -> impl Iterator<Item = Entry> {
             return None;
         }
         last = Some(number);
-        Some(Entry { number, changes: wire::decode(rest)? })
+        Some((number, rest))
     })
 }
 
@@ -202,7 +237,8 @@ mod tests {
         let path = dir.path().join("journal");
         let (mut journal, _) = open(&path, 0);
         (1..=3).for_each(|number| assert_eq!(journal.write(&append(number)).unwrap(), number));
-        let whole = std::fs::read(&path).unwrap();
+        let mut whole = std::fs::read(&path).unwrap();
+        whole.truncate(journal.end as usize);
         let entry = whole.len() / 3;
         for cut in 2 * entry..whole.len() {
             std::fs::write(&path, &whole[..cut]).unwrap();
