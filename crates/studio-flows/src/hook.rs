@@ -65,6 +65,7 @@ impl Inner {
             return Ok(HookReply::Ok);
         };
         let _held = live.hold_hook(gate.clone());
+        let asking = live.asking.lock().await;
         let known = self.gates.get(live.id, &gate).is_some()
             || self.gates.outcome(live.id, &gate).is_some();
         if !known {
@@ -75,6 +76,7 @@ impl Inner {
                 .await
                 .map_err(|e| FlowError::bridge(live.id, &e))?;
         }
+        drop(asking);
         let patience = self.parts.settings.gates.hook;
         let waited = tokio::select! {
             () = self.stop.cancelled() => return Err(FlowError::Stopping),

@@ -27,6 +27,9 @@ pub(crate) struct Live {
     /// Held while an agent is started, so that two messages do not start two. A waiter waits for
     /// a bounded launch, not for a turn.
     pub(crate) launching: AsyncMutex<()>,
+    /// Held while a hook's question is written down, so that a hook that is tried again before
+    /// that is done asks no second time (`D30-44`). A waiter waits for an append.
+    pub(crate) asking: AsyncMutex<()>,
     sandbox: Mutex<Option<Arc<dyn Sandbox>>>,
     /// What callers brought for this session; memory only.
     credentials: Mutex<Credentials>,
@@ -61,6 +64,7 @@ impl Live {
             token,
             jobs: TaskTracker::new(),
             launching: AsyncMutex::default(),
+            asking: AsyncMutex::default(),
             sandbox: Mutex::default(),
             credentials: Mutex::default(),
             infra: Mutex::default(),
