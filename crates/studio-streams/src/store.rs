@@ -85,7 +85,7 @@ impl StreamError {
 }
 
 /// Durable streams of records. Kept as `Arc<dyn StreamStore>`; every implementation passes
-/// [`crate::contract`].
+/// the crate's `contract`.
 #[async_trait]
 pub trait StreamStore: Send + Sync {
     /// Makes the stream, durable when it returns. One that is there is left as it is.
