@@ -1,12 +1,16 @@
 //! What the studio makes of what an agent does: the gates it opens, where the session stands,
 //! what it cost. Called by bridges after each event is durable; never waits.
 
-use std::sync::{Mutex, Weak};
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, Weak},
+};
 
+use serde_json::Value;
 use studio_bridge::{Listener, Told};
 use studio_events::{EngineEvent, LogLevel, SessionStatus, SessionTotals};
 use studio_gates::{GateKind, Opened};
-use studio_ids::SessionId;
+use studio_ids::{GateId, SessionId};
 
 use crate::{
     FlowError,
@@ -21,11 +25,17 @@ pub(crate) struct Keeper {
     studio: Weak<Inner>,
     /// What the session cost so far, all turns.
     totals: Mutex<SessionTotals>,
+    /// Answers that an earlier server wrote down; the agent may have them already.
+    written: Mutex<BTreeMap<GateId, Value>>,
 }
 
 impl Keeper {
-    pub(crate) fn new(studio: Weak<Inner>, totals: SessionTotals) -> Self {
-        Self { studio, totals: Mutex::new(totals) }
+    pub(crate) fn new(
+        studio: Weak<Inner>,
+        totals: SessionTotals,
+        written: BTreeMap<GateId, Value>,
+    ) -> Self {
+        Self { studio, totals: Mutex::new(totals), written: Mutex::new(written) }
     }
 
     fn spent(&self, inner: &Inner, session: SessionId, turn: &SessionTotals) {
@@ -54,6 +64,12 @@ impl Keeper {
             EngineEvent::PermissionRequest { gate_id, .. } => {
                 open(inner, session, event, gate_id.clone(), GateKind::Permission);
             }
+            EngineEvent::GateResolved { gate_id: Some(gate_id), .. } => {
+                // Answers of this server's own are settled by who gave them.
+                if let Some(value) = lock(&self.written).remove(gate_id) {
+                    inner.gates.resolved(session, gate_id, &value);
+                }
+            }
             EngineEvent::GateClosed { gate_id, outcome, .. } => {
                 inner.gates.closed(session, gate_id, *outcome);
             }
@@ -66,7 +82,7 @@ fn open(
     inner: &Inner,
     session: SessionId,
     event: &EngineEvent,
-    id: studio_ids::GateId,
+    id: GateId,
     kind: GateKind,
 ) {
     if inner.gates.open(session, gate_of(event, id.clone(), kind, inner)) == Opened::Full {

@@ -255,12 +255,17 @@ impl Inner {
         first: Option<First>,
     ) -> Result<(), FlowError> {
         let failed = |error| FlowError::bridge(live.id, &error);
-        // A preparation that is taken up again finds the agent that it had started.
-        let run = match live.bridge.open_run().await.map_err(failed)? {
+        // A preparation that is taken up again finds the agent that it had started; one that was
+        // written down and never ran (the server died in between) is started now.
+        let found = match live.bridge.open_run().await.map_err(failed)? {
             Some(run) => {
-                live.bridge.attach(parts, run).await.map_err(failed)?;
-                run
+                let attached = live.bridge.attach(parts.clone(), run).await.map_err(failed)?;
+                attached.alive.then_some(run)
             }
+            None => None,
+        };
+        let run = match found {
+            Some(run) => run,
             None => live.bridge.launch(parts).await.map_err(failed)?,
         };
         if let Some(First { id, text }) = first {

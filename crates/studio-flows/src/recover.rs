@@ -152,12 +152,14 @@ impl Inner {
         let told = if at_work { self.fold(id).await.map_err(read)? } else { Told::default() };
         let totals = if at_work { told.totals } else { totals_of(&record) };
         let token = self.stop.child_token();
+        let written = told.gates.undelivered();
+        let written = written.map(|(gate, value)| (gate.id.clone(), value.clone())).collect();
         let bridge = Bridge::start(
             BridgeParts {
                 session: id,
                 writer: self.writer(id).await?,
                 clock: Arc::clone(&self.parts.clock),
-                listener: Arc::new(Keeper::new(self.weak.clone(), totals)),
+                listener: Arc::new(Keeper::new(self.weak.clone(), totals, written)),
                 settings: BridgeSettings {
                     interrupt_patience: self.parts.settings.agent.interrupt_patience,
                     ..BridgeSettings::default()
@@ -376,7 +378,7 @@ impl Inner {
 
 /// Whether something may go on in a session without anybody asking: it works, is prepared, or
 /// has an agent process (which may begin a turn by itself).
-fn is_at_work(record: &SessionRecord) -> bool {
+pub(crate) fn is_at_work(record: &SessionRecord) -> bool {
     let phase = record.internal.phase;
     !matches!(phase, Phase::Hosted | Phase::Ended)
         && (record.info.status == SessionStatus::Running || record.internal.run.is_some())

@@ -29,6 +29,12 @@ impl Studio {
     pub async fn pending_gates(&self, id: SessionId) -> Result<Vec<PendingGate>, FlowError> {
         let inner = self.inner();
         inner.record(id)?;
+        self.gates_known(id).await;
+        if let Some(live) = inner.live_now(id) {
+            // Who watches may see a question a moment before we are told of it: the bridge
+            // answers this after it has told us. One that has ended tells no more.
+            live.bridge.state().await.ok();
+        }
         let gates = inner.gates.pending(id).into_iter();
         Ok(gates
             .map(|g| PendingGate {
@@ -87,7 +93,7 @@ impl Inner {
     ) -> Result<(), FlowError> {
         let Some(ticket) = self.claim(live, &gate, kind, &value).await? else { return Ok(()) };
         let recorded = AnswerRecord {
-            response: response_event(&gate, kind, value),
+            response: response_event(&gate, kind, value.clone()),
             resolved: resolved_event(&gate, kind, None, told),
         };
         match live.bridge.answer(gate.clone(), answer, recorded.clone()).await {
@@ -100,6 +106,14 @@ impl Inner {
                     .record_all(records)
                     .await
                     .map_err(|e| FlowError::bridge(live.id, &e))?;
+            }
+            Err(error @ BridgeError::NotAsked { .. }) => {
+                // An earlier server's answer may have reached the agent just before this one.
+                drop(ticket);
+                return match self.claim(live, &gate, kind, &value).await? {
+                    None => Ok(()),
+                    Some(_unused) => Err(FlowError::bridge(live.id, &error)),
+                };
             }
             Err(error) => return Err(FlowError::bridge(live.id, &error)),
         }

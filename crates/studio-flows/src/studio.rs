@@ -13,11 +13,14 @@ use studio_streams::{Follow, Offset, StreamError, StreamPath, StreamStore};
 use crate::{
     FlowError, Settings,
     inner::Inner,
+    recover::is_at_work,
     words::{Health, SessionPage},
 };
 
 /// Longest wait for one answer in a health check.
 const HEALTH_PATIENCE: Duration = Duration::from_secs(2);
+/// Longest wait of who asks about a session for its being taken up.
+const TAKE_UP_PATIENCE: Duration = Duration::from_secs(2);
 /// Longest wait for the studio's tasks to end when it stops.
 const STOP_PATIENCE: Duration = Duration::from_millis(800);
 
@@ -110,9 +113,29 @@ impl Studio {
         }
     }
 
-    /// One session.
+    /// One session, as far as it is known now: after a restart its gates may not be read yet (see
+    /// [`Self::session_with_gates`]).
     pub fn session(&self, id: SessionId) -> Result<SessionInfo, FlowError> {
         self.inner.record(id).map(|record| self.inner.shown(&record.info))
+    }
+
+    /// One session, once its gates are known: one that an earlier server left at work is taken up
+    /// first, if that takes no longer than a moment.
+    pub async fn session_with_gates(&self, id: SessionId) -> Result<SessionInfo, FlowError> {
+        self.gates_known(id).await;
+        self.session(id)
+    }
+
+    /// Waits for a moment until a session is taken up that an earlier server left at work.
+    pub(crate) async fn gates_known(&self, id: SessionId) {
+        let inner = &self.inner;
+        let known = inner.recovered.load(Ordering::Acquire) || inner.live_now(id).is_some();
+        if known || !inner.record(id).is_ok_and(|record| is_at_work(&record)) {
+            return;
+        }
+        let taking = self.whole(move |inner| async move { inner.live(id).await.map(drop) });
+        // Recovery tells of what fails and tries again; whoever asks gets what is known by then.
+        drop(tokio::time::timeout(TAKE_UP_PATIENCE, taking).await);
     }
 
     /// Sessions, newest first; `after` is the last id of the page before.

@@ -108,7 +108,7 @@ pub(crate) async fn get(
     State(state): State<HttpState>,
     OwnedSession(session): OwnedSession,
 ) -> Answer<SessionInfo> {
-    Ok(Json(state.studio().session(session)?))
+    Ok(Json(state.studio().session_with_gates(session).await?))
 }
 
 /// `DELETE /api/sessions/{id}`.
