@@ -88,9 +88,9 @@ async fn a_question_is_answered_and_the_agent_sees_the_answer(place: Place) {
     let mut watch = world.watch(&session).await;
     let asked = watch.next("ask_user_question").await;
     assert_eq!(asked.event["questions"].as_array().map(Vec::len), Some(2), "{asked:?}");
-    assert_eq!(world.ask(&session, "").await["needsInput"], true);
     let gates = world.gates(&session).await;
     assert_eq!(gates.len(), 1, "{gates:?}");
+    assert_eq!(world.ask(&session, "").await["needsInput"], true);
     let tool_use = asked.text("tool_use_id");
     assert_eq!(gates[0]["id"], tool_use);
 
@@ -220,8 +220,8 @@ async fn an_app_begins_with_the_infrastructure_gate(place: Place) {
     let mut watch = world.watch(&session).await;
     let asked = watch.next("infra_config_prompt").await;
     assert!(asked.text("projectName").starts_with("electric-"), "{asked:?}");
-    assert_eq!(world.ask(&session, "").await["needsInput"], true);
     assert_eq!(world.gates(&session).await[0]["gate"], "infra_config");
+    assert_eq!(world.ask(&session, "").await["needsInput"], true);
     let early = world.try_to_tell(&session, "iterate", json!({ "request": "now!" })).await;
     assert_eq!(early.0, 400, "{early:?}");
 

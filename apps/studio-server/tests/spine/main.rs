@@ -5,6 +5,12 @@
 //! the other files, one for each thing that is shown (see `docs/reliability.md`); those that need
 //! a sandbox run once in Docker and once in the local jail.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests: a test that panics says where, and what it measured"
+)]
+
 mod agents;
 mod crash;
 mod ends;

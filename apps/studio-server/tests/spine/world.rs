@@ -210,11 +210,11 @@ impl Watch {
         Self { reader: reader.unwrap_or_else(|error| panic!("{error}")), seen: Vec::new() }
     }
 
-    /// Reads up to and with the first event that fits, and gives it.
+    /// Reads up to and with the first event that fits, and gives it. The next event of any kind
+    /// must come soon each time.
     pub(crate) async fn until(&mut self, what: &str, fits: impl Fn(&Seen) -> bool) -> Seen {
-        let deadline = Instant::now() + SOON;
         loop {
-            match tokio::time::timeout_at(deadline, self.reader.next_event()).await {
+            match tokio::time::timeout(SOON, self.reader.next_event()).await {
                 Ok(Ok(Some(event))) => {
                     let seen = Seen::from(event);
                     self.seen.push(seen.clone());
@@ -224,7 +224,7 @@ impl Watch {
                 }
                 Ok(Ok(None)) => panic!("the stream ended before {what}; {}", self.told()),
                 Ok(Err(error)) => panic!("{error} before {what}; {}", self.told()),
-                Err(_late) => panic!("no {what} within {SOON:?}; {}", self.told()),
+                Err(_late) => panic!("no {what}, and no event for {SOON:?}; {}", self.told()),
             }
         }
     }
