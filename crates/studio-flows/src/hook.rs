@@ -64,6 +64,11 @@ impl Inner {
         let Some(gate) = body.tool_use_id().and_then(|id| id.parse::<GateId>().ok()) else {
             return Ok(HookReply::Ok);
         };
+        // A gate of another kind is none of a hook's business: it could close it by giving up.
+        let known = self.gates.get(live.id, &gate);
+        if known.is_some_and(|known| known.kind != GateKind::AskUserQuestion) {
+            return Ok(HookReply::Ok);
+        }
         let _held = live.hold_hook(gate.clone());
         let asking = live.asking.lock().await;
         let known = self.gates.get(live.id, &gate).is_some()

@@ -269,3 +269,21 @@ async fn d30_41_a_rejected_infrastructure_question_makes_nothing() {
         assert_eq!(asked.events("gate_closed").await[0]["outcome"], "rejected");
     }
 }
+
+/// D30-46 from the other side: a hook that names a gate of another kind neither joins it nor
+/// closes it by giving up.
+#[tokio::test]
+async fn d30_46_a_hook_does_not_touch_a_gate_of_another_kind() {
+    let world = world(Duration::from_millis(100)).await;
+    let create = json!({ "description": "an app", "apiKey": "sk-test" });
+    let made = world.send(Ask::post("/api/sessions").json(&create)).await;
+    let id: SessionId = made.json["sessionId"].as_str().unwrap().parse().unwrap();
+    let token = made.json["sessionToken"].as_str().unwrap().to_owned();
+    let hook = world.token(studio_auth::Scope::Hook(id));
+    let asked = Asked { world: &world, id, token, hook };
+    asked.wait_for_gates(&["infra_config"]).await;
+    let told = asked.question("infra_config").await.unwrap();
+    assert_eq!((told.status, &told.json), (StatusCode::OK, &json!({ "ok": true })));
+    assert_eq!(asked.gates().await, ["infra_config"]);
+    assert!(asked.events("gate_closed").await.is_empty());
+}
