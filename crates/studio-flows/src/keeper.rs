@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 use studio_bridge::{Listener, Told};
-use studio_events::{EngineEvent, LogLevel, SessionStatus, SessionTotals};
+use studio_events::{EngineEvent, LogLevel, SessionStatus, SessionTotals, SessionUpdate};
 use studio_gates::{GateKind, Opened};
 use studio_ids::{GateId, SessionId};
 
@@ -78,13 +78,7 @@ impl Keeper {
     }
 }
 
-fn open(
-    inner: &Inner,
-    session: SessionId,
-    event: &EngineEvent,
-    id: GateId,
-    kind: GateKind,
-) {
+fn open(inner: &Inner, session: SessionId, event: &EngineEvent, id: GateId, kind: GateKind) {
     if inner.gates.open(session, gate_of(event, id.clone(), kind, inner)) == Opened::Full {
         tracing::warn!(session.id = %session, gate.id = %id, "session {session} has too many open gates");
     }
@@ -157,7 +151,11 @@ impl Inner {
             if let Some(error) = told.err().or(stopped.err()) {
                 tracing::warn!(session.id = %session, "session {session} is over its budget: {error}");
             }
-            inner.note(session, |u| u.status = Some(SessionStatus::Error));
+            // Written at once: it is to be seen after a crash, too (D30-61).
+            let failed = |u: &mut SessionUpdate| u.status = Some(SessionStatus::Error);
+            if let Err(error) = inner.update(session, failed).await {
+                tracing::warn!(session.id = %session, "session {session} is not marked as over its budget: {error}");
+            }
         }));
     }
 }

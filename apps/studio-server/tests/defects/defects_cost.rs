@@ -35,6 +35,10 @@ async fn d30_61_d30_62_d31_2_a_session_over_its_budget_runs_no_more() {
         assert_eq!((told.0 / 100, &told.1["code"]), (4, &json!("budget_exceeded")), "{told:?}");
     };
     refused(&session.tell(&server, "iterate", &again).await);
+    studio_testkit::wait_for("the status", crate::studio::SOON, async || {
+        (session.ask(&server, "").await.1["status"] == "error").then_some(())
+    })
+    .await;
     server.crash().await;
     server.restart().await;
     refused(&session.tell(&server, "iterate", &again).await);
