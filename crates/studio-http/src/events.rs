@@ -29,6 +29,11 @@ use crate::{
 
 /// Small events of one page are joined to pieces of about this size. One event alone is shared.
 const PIECE_BYTES: usize = 64 * 1024;
+/// While events come one after the other, a reader is sent what came in this time in one piece:
+/// a thousand readers cost a system call for each piece. After silence an event is sent at once.
+const GATHER: Duration = Duration::from_millis(5);
+/// A reader that gets more events than this at once has some to catch up on, and waits for none.
+const GATHER_FRAMES_MAX: usize = 64;
 /// Nothing happened, and the connection is alive (`D30-24`).
 const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 
@@ -57,7 +62,8 @@ fn pieces(
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let page = Vec::new().into_iter();
     let silent_until = Instant::now() + keep_alive;
-    let reader = Reader { session, follow, page, keep_alive, silent_until, stop };
+    let gather_until = None;
+    let reader = Reader { session, follow, page, keep_alive, silent_until, gather_until, stop };
     stream::unfold(reader, |mut reader| async {
         let piece = reader.next().await?;
         Some((Ok(piece), reader))
@@ -92,6 +98,8 @@ struct Reader {
     page: std::vec::IntoIter<Arc<Frame>>,
     keep_alive: Duration,
     silent_until: Instant,
+    /// Before this no more events are asked for: the last ones were sent a moment ago.
+    gather_until: Option<Instant>,
     stop: CancellationToken,
 }
 
@@ -103,6 +111,13 @@ impl Reader {
                 self.silent_until = Instant::now() + self.keep_alive;
                 return Some(piece);
             }
+            if let Some(until) = self.gather_until.take_if(|until| Instant::now() < *until) {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return None,
+                    () = tokio::time::sleep_until(until) => {}
+                }
+            }
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
@@ -111,7 +126,11 @@ impl Reader {
                     return Some(KEEP_ALIVE);
                 }
                 more = self.follow.next() => match more {
-                    Ok(Some(frames)) => self.page = frames.into_iter(),
+                    Ok(Some(frames)) => {
+                        let behind = GATHER_FRAMES_MAX < frames.len();
+                        self.gather_until = (!behind).then(|| Instant::now() + GATHER);
+                        self.page = frames.into_iter();
+                    }
                     Ok(None) => return None,
                     Err(error) => {
                         self.ended(&error);
@@ -249,6 +268,39 @@ mod tests {
         let (one, two) = (one.next().await.unwrap(), two.next().await.unwrap());
         assert_eq!(one, two);
         assert_eq!(one.as_ptr(), two.as_ptr(), "encoded once");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_right_after_an_event_is_gathered_for_a_moment() {
+        let world = World::new().await;
+        let mut reader = world.read("-1").await;
+        let began = Instant::now();
+        world.append(&[entry(0)]).await;
+        assert_eq!(parse(&reader.next().await.unwrap()).0.len(), 1);
+        assert_eq!(began.elapsed(), Duration::ZERO, "an event after silence is sent at once");
+        for n in [3, 4, 7] {
+            world.append(&[entry(n)]).await;
+        }
+        assert_eq!(parse(&reader.next().await.unwrap()).0.len(), 3);
+        assert_eq!(began.elapsed().as_millis(), GATHER.as_millis());
+        tokio::time::advance(GATHER).await;
+        let silent = Instant::now();
+        world.append(&[entry(8)]).await;
+        assert_eq!(parse(&reader.next().await.unwrap()).0.len(), 1);
+        assert_eq!(silent.elapsed(), Duration::ZERO, "silent again");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_has_to_catch_up_waits_for_nothing() {
+        let world = World::new().await;
+        let entries: Vec<Value> = (0..1_000).map(|n| json!({ "n": n })).collect();
+        world.append(&entries).await;
+        let began = Instant::now();
+        let (mut reader, mut seen) = (world.read("-1").await, 0);
+        while seen < entries.len() {
+            seen += parse(&reader.next().await.unwrap()).0.len();
+        }
+        assert_eq!(began.elapsed(), Duration::ZERO);
     }
 
     #[tokio::test(start_paused = true)]
