@@ -36,9 +36,16 @@ pub(crate) fn test(args: &[String]) -> Done {
     if failed.is_empty() { Ok(()) } else { Err(format!("failed: {}", failed.join(", "))) }
 }
 
-/// The benchmarks.
-pub(crate) fn bench(args: &[String]) -> Done {
-    step("benchmarks", || run(cargo().args(["bench", "--workspace", "--bench", "*"]).args(args)))
+/// The figures of `docs/benchmarks.md`, or only those whose names contain one of `words`; without
+/// words the store's own too.
+pub(crate) fn bench(words: &[String]) -> Done {
+    let figures = ["bench", "--package", "studio-server", "--bench", "figures", "--"];
+    step("figures", || run(cargo().args(figures).args(words)))?;
+    if !words.is_empty() {
+        return Ok(());
+    }
+    let store = ["bench", "--package", "studio-streams-local", "--bench", "store"];
+    step("figures of the store alone", || run(cargo().args(store)))
 }
 
 /// The cargo that runs this, so that a chosen toolchain stays the chosen one.

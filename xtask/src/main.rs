@@ -18,7 +18,8 @@ Usage: cargo xtask COMMAND
                  Docker engine, the agents' programs, the sandbox images; nothing is done twice
   test           setup, then everything: format, lints, tests, documentation tests
   test ARGS...   setup, then only `cargo test ARGS...`, for example: test -p studio-flows
-  bench ARGS...  setup, then the benchmarks, with ARGS given to `cargo bench`
+  bench          setup, then the benchmarks: about five minutes
+  bench WORDS... setup, then only the figures whose names have one of WORDS: bench start fan-out
   help           this text
 ";
 
