@@ -11,7 +11,7 @@ use crate::{
 
 const SESSIONS: usize = 200;
 const ROUNDS: usize = 3;
-const POSTS: usize = 1_000;
+const POSTS: usize = 500;
 
 pub(crate) async fn run(table: &mut Table) {
     rates(table).await;
@@ -74,7 +74,7 @@ async fn latency(table: &mut Table) {
         };
         let (time, _) = tokio::join!(seen, connection.ask_ok(&request));
         times.push(time);
-        tokio::time::sleep(Duration::from_millis(1)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let (p50, p99) = (percentile(&mut times, 50), percentile(&mut times, 99));
     let (sync50, sync99) = (percentile(&mut disk, 50), percentile(&mut disk, 99));

@@ -48,8 +48,7 @@ pub(crate) async fn run(table: &mut Table) {
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let port = lines.next_line().await.unwrap().unwrap().parse().unwrap();
     for (at, connections) in [16, 64].into_iter().enumerate() {
-        let nobody =
-            Session { id: "0".repeat(36), token: String::new(), hook: "0".repeat(64) };
+        let nobody = Session { id: "0".repeat(36), token: String::new(), hook: "0".repeat(64) };
         let requests = vec![nobody.hook_request()];
         let per_second = load(port, connections, requests, Duration::from_secs(3)).await;
         table.nothing[at] = per_second;

@@ -14,8 +14,8 @@ use crate::{
 
 const READERS: usize = 1_000;
 /// Events as fast as they are taken.
-const FLOOD: usize = 2_000;
-const FLOOD_CONNECTIONS: usize = 8;
+const FLOOD: usize = 1_280;
+const FLOOD_CONNECTIONS: usize = 64;
 /// Events one after the other, this long apart.
 const PACED: usize = 300;
 const PACE: Duration = Duration::from_millis(10);
@@ -54,7 +54,8 @@ pub(crate) async fn run(table: &mut Table) {
         table.add(&name, "200,000 /s", rate(measured), ratio, "2,113 /s");
         let p99 = median(&mut p99s);
         let ratio = format!("{:.2} of it", p99.as_secs_f64() / 0.040);
-        let name = format!("fan-out: {READERS} readers, {} events/s, p99", 1_000 / PACE.as_millis());
+        let name =
+            format!("fan-out: {READERS} readers, {} events/s, p99", 1_000 / PACE.as_millis());
         table.add(&name, "40 ms", ms(p99), ratio, "1,240 ms");
         settle().await;
         let each = server.resident_bytes().saturating_sub(before) as f64 / READERS as f64;
@@ -67,8 +68,7 @@ async fn open(port: u16, session: &Session, count: usize) -> Vec<Reader> {
     let mut opening = tokio::task::JoinSet::new();
     for _ in 0..count {
         let session = session.clone();
-        opening
-            .spawn(async move { Reader::open(port, &session.id, &session.token, "now").await });
+        opening.spawn(async move { Reader::open(port, &session.id, &session.token, "now").await });
     }
     opening.join_all().await
 }
@@ -103,7 +103,8 @@ async fn flood(port: u16, session: &Session, readers: Vec<Reader>) -> (Vec<Reade
 /// Posts one event after the other. The 99th percentile, over all readers and events, of the time
 /// from the post to the delivery.
 async fn paced(port: u16, session: &Session, readers: Vec<Reader>) -> (Vec<Reader>, Duration) {
-    let posted: Arc<Vec<OnceLock<Instant>>> = Arc::new((0..PACED).map(|_| OnceLock::new()).collect());
+    let posted: Arc<Vec<OnceLock<Instant>>> =
+        Arc::new((0..PACED).map(|_| OnceLock::new()).collect());
     let mut reading = tokio::task::JoinSet::new();
     for mut reader in readers {
         let posted = posted.clone();

@@ -64,7 +64,8 @@ async fn beside_bare(table: &mut Table) {
     let ratio = format!("{times:.2} x bare {}", ms(bare_ready));
     table.add("sandbox: create to ready", "1.3 x bare", ms(ready), ratio, "760 ms");
     let gone = median(&mut gone);
-    let ratio = format!("{:.2} of it; bare {}", gone.as_secs_f64() / 0.5, ms(median(&mut bare_gone)));
+    let ratio =
+        format!("{:.2} of it; bare {}", gone.as_secs_f64() / 0.5, ms(median(&mut bare_gone)));
     table.add("sandbox: delete", "0.5 s", ms(gone), ratio, "10,700 ms");
 }
 
