@@ -9,7 +9,7 @@
 use std::{
     fs, io,
     io::Write as _,
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
@@ -30,7 +30,13 @@ impl DataDir {
         let failed = |source| StartError::DataDir { dir: dir.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;
         // Absolute: sandboxes are told of it, and their working directory is another.
-        dir.canonicalize().map(Self).map_err(failed)
+        let made = dir.canonicalize().map(Self).map_err(failed)?;
+        // The directory may have been there before, open to others; what people and agents said
+        // lies in this one, which is ours alone.
+        let streams = made.file("streams");
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(&streams).map_err(failed)?;
+        fs::set_permissions(&streams, fs::Permissions::from_mode(0o700)).map_err(failed)?;
+        Ok(made)
     }
 
     pub(crate) fn path(&self) -> &Path {

@@ -1,5 +1,5 @@
 use axum::{
-    body::Body,
+    body::{Body, HttpBody},
     extract::{FromRequest, Request},
     http::{HeaderMap, header::CONTENT_TYPE},
 };
@@ -70,6 +70,11 @@ fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
 }
 
 async fn read(body: Body, bytes_max: usize, state: &HttpState) -> Result<Bytes, Problem> {
+    // One that says so itself is refused before it is read (D30-101).
+    let at_least = HttpBody::size_hint(&body).lower();
+    if u64::try_from(bytes_max).unwrap_or(u64::MAX) < at_least {
+        return Err(Problem::of(ErrorCode::BodyTooLarge));
+    }
     let reading = axum::body::to_bytes(body, bytes_max);
     match tokio::time::timeout(state.settings().body_patience, reading).await {
         Ok(Ok(bytes)) => Ok(bytes),
