@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crate::{
     client::{Connection, Reader},
-    limits::{load, syncs},
+    limits::{Disk, load},
     table::{Table, median, ms, percentile, rate},
     world::{directory, server, sessions},
 };
@@ -12,6 +12,7 @@ use crate::{
 const SESSIONS: usize = 200;
 const ROUNDS: usize = 3;
 const POSTS: usize = 500;
+const PAUSE: Duration = Duration::from_millis(10);
 
 pub(crate) async fn run(table: &mut Table) {
     rates(table).await;
@@ -62,11 +63,12 @@ async fn latency(table: &mut Table) {
     let mut connection = Connection::open(server.port()).await;
     let request = session.hook_request();
     let (mut times, mut disk) = (Vec::new(), Vec::new());
+    let mut own = Disk::of(dir.path());
     for nth in 0..POSTS {
-        if nth % 100 == 0 {
-            // In turns, so that both see the same disk.
-            disk.extend(syncs(dir.path(), 100));
-        }
+        // In turns and each after the same pause: a machine that was idle is slower to wake.
+        tokio::time::sleep(PAUSE).await;
+        disk.push(own.sync());
+        tokio::time::sleep(PAUSE).await;
         let began = Instant::now();
         let seen = async {
             reader.until(nth + 1).await;
@@ -74,7 +76,6 @@ async fn latency(table: &mut Table) {
         };
         let (time, _) = tokio::join!(seen, connection.ask_ok(&request));
         times.push(time);
-        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let (p50, p99) = (percentile(&mut times, 50), percentile(&mut times, 99));
     let (sync50, sync99) = (percentile(&mut disk, 50), percentile(&mut disk, 99));

@@ -63,19 +63,34 @@ pub(crate) async fn run(table: &mut Table) {
     child.kill().await.unwrap();
 }
 
-/// Times of one small write with its sync, over a file that has its length already.
-pub(crate) fn syncs(dir: &Path, count: u64) -> Vec<Duration> {
-    let record = [b'x'; 400];
-    let mut file = File::create(dir.join("syncs")).unwrap();
-    file.write_all(&vec![0; 1 << 20]).unwrap();
-    file.sync_all().unwrap();
-    let one = |turn| {
+/// Times of one small write with its sync, one right after the other.
+fn syncs(dir: &Path, count: u64) -> Vec<Duration> {
+    let mut disk = Disk::of(dir);
+    (0..count).map(|_| disk.sync()).collect()
+}
+
+/// A file that has its length already, as a journal has.
+pub(crate) struct Disk {
+    file: File,
+    at: u64,
+}
+
+impl Disk {
+    pub(crate) fn of(dir: &Path) -> Self {
+        let mut file = File::create(dir.join("syncs")).unwrap();
+        file.write_all(&vec![0; 1 << 20]).unwrap();
+        file.sync_all().unwrap();
+        Self { file, at: 0 }
+    }
+
+    /// How long one small write with its sync takes.
+    pub(crate) fn sync(&mut self) -> Duration {
         let began = Instant::now();
-        file.write_all_at(&record, turn * 400).unwrap();
-        file.sync_data().unwrap();
+        self.file.write_all_at(&[b'x'; 400], self.at).unwrap();
+        self.file.sync_data().unwrap();
+        self.at += 400;
         began.elapsed()
-    };
-    (0..count).map(one).collect()
+    }
 }
 
 /// Requests a second that `connections` get answered, each with one under way at a time.
