@@ -30,8 +30,17 @@ pub(crate) struct First {
 
 /// The id of a session's first message: always the same, so a message that was on its way when
 /// the server died is not delivered twice.
-fn first_message(id: SessionId) -> MessageId {
+pub(crate) fn first_message(id: SessionId) -> MessageId {
     MessageId::from_bytes(*id.as_bytes())
+}
+
+/// What a session's agent is told first.
+pub(crate) fn first_prompt(record: &SessionRecord) -> String {
+    if record.internal.freeform {
+        record.info.description.clone()
+    } else {
+        format!("/create-app {}", record.info.description)
+    }
 }
 
 /// A log line of the studio's.
@@ -235,11 +244,7 @@ impl Inner {
         sandbox: Arc<dyn Sandbox>,
         credentials: BTreeMap<String, Secret>,
     ) -> Result<(), FlowError> {
-        let prompt = if record.internal.freeform {
-            record.info.description.clone()
-        } else {
-            format!("/create-app {}", record.info.description)
-        };
+        let prompt = first_prompt(record);
         let said = log(LogLevel::Build, format!("Running: claude \"{prompt}\""));
         live.bridge.record(vec![said]).await.map_err(|e| FlowError::bridge(live.id, &e))?;
         let first = First { id: first_message(live.id), text: prompt };

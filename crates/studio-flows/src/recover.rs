@@ -19,7 +19,7 @@ use crate::{
     inner::Inner,
     keeper::Keeper,
     live::{Live, add},
-    prepare::log,
+    prepare::{first_message, first_prompt, log},
     redeliver::answer_of,
 };
 
@@ -40,6 +40,8 @@ struct Told {
     totals: SessionTotals,
     /// How the last turn ended, if one did.
     last_turn: Option<bool>,
+    /// Whether the agent said that it has a message, or one came to another end.
+    heard: bool,
 }
 
 impl Inner {
@@ -150,6 +152,7 @@ impl Inner {
         let at_work = is_at_work(&record) && !fresh;
         // Only what was at work may have more in its log than in the registry.
         let told = if at_work { self.fold(id).await.map_err(read)? } else { Told::default() };
+        let unheard = at_work && !told.heard && told.last_turn.is_none();
         let totals = if at_work { told.totals } else { totals_of(&record) };
         let token = self.stop.child_token();
         let written = told.gates.undelivered();
@@ -170,7 +173,7 @@ impl Inner {
         );
         let live = Arc::new(Live::new(id, bridge, token));
         if let Err(error) =
-            self.find_again(&live, &record, told.gates, at_work, told.last_turn).await
+            self.find_again(&live, &record, told.gates, at_work, told.last_turn, unheard).await
         {
             live.bridge.detach().await;
             return Err(error);
@@ -224,6 +227,7 @@ impl Inner {
         gates: GateLog,
         at_work: bool,
         last_turn: Option<bool>,
+        unheard: bool,
     ) -> Result<(), FlowError> {
         let chosen = infra_outcome(&gates);
         let undelivered = self.gates.restore(live.id, gates);
@@ -235,7 +239,7 @@ impl Inner {
             // A new session: its flow starts the preparation itself.
             Phase::AwaitingInfra | Phase::CreatingSandbox | Phase::SettingUp => {}
             Phase::Started => {
-                self.find_agent(live, record, last_turn).await?;
+                self.find_agent(live, record, last_turn, unheard).await?;
             }
         }
         drop(undelivered);
@@ -299,6 +303,7 @@ impl Inner {
         live: &Arc<Live>,
         record: &SessionRecord,
         last_turn: Option<bool>,
+        unheard: bool,
     ) -> Result<(), FlowError> {
         let failed = |source| FlowError::sandbox(live.id, source);
         let Some(sandbox) = self.find_sandbox(record).await.map_err(failed)? else {
@@ -315,6 +320,12 @@ impl Inner {
             let attached = attached.map_err(|e| FlowError::bridge(live.id, &e))?;
             if !attached.alive {
                 self.note(live.id, |u| u.run = Some(None));
+            } else if unheard {
+                // The first message is in no event of the log as the agent gets it, so a server
+                // that died before handing it over is followed by this. The sandbox knows its id
+                // if it has it already.
+                let said = live.bridge.deliver(first_message(live.id), first_prompt(record)).await;
+                said.map_err(|e| FlowError::bridge(live.id, &e))?;
             }
             self.open_asks(live, attached.open_asks).await;
         }
@@ -400,6 +411,9 @@ impl Told {
             add(&mut self.totals.num_turns, entry["num_turns"].as_u64());
             add(&mut self.totals.duration_ms, entry["duration_ms"].as_u64());
             self.last_turn = Some(entry["success"] == true);
+        }
+        if entry["type"] == "message_state" && entry["state"] != "queued" {
+            self.heard = true;
         }
     }
 }
