@@ -46,7 +46,11 @@ pub(crate) fn sweep(mark: &str, patience: Duration) -> Vec<i32> {
     // A process that ends loses its environment some time before it is gone.
     let mut ending = Vec::<(i32, u64)>::new();
     loop {
-        for found in marked(mark) {
+        let all = marked(mark);
+        // One that was killed may have forked after it was listed: only a look that finds nothing
+        // says that nothing is left.
+        let nothing_new = all.is_empty();
+        for found in all {
             // It may have ended between the look and the signal.
             kill(Pid::from_raw(found.0), Signal::SIGKILL).ok();
             if !ending.contains(&found) {
@@ -54,7 +58,7 @@ pub(crate) fn sweep(mark: &str, patience: Duration) -> Vec<i32> {
             }
         }
         ending.retain(|&(pid, since)| born(pid) == Some(since));
-        if ending.is_empty() || end <= Instant::now() {
+        if (nothing_new && ending.is_empty()) || end <= Instant::now() {
             return ending.into_iter().map(|(pid, _since)| pid).collect();
         }
         thread::sleep(PAUSE);
