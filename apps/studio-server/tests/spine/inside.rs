@@ -57,6 +57,21 @@ impl World {
 
     /// The agent's own process: the program `claude` itself, not what watches over it.
     pub(crate) fn agents(&self, session: &Session) -> Vec<i32> {
+        let mut agents = self.agents_now(session);
+        // A child that it has forked for a tool has its arguments until it becomes the tool:
+        // only what is there at every look is the agent.
+        for _ in 0..3 {
+            if agents.len() < 2 {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(30));
+            let again = self.agents_now(session);
+            agents.retain(|pid| again.contains(pid));
+        }
+        agents
+    }
+
+    fn agents_now(&self, session: &Session) -> Vec<i32> {
         let all = self.processes(session).into_iter();
         let agents = all.filter(|process| {
             let mut words = process.command.split(' ');
