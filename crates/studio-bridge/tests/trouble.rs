@@ -20,8 +20,8 @@ use studio_bridge::{
 use studio_events::{EngineEvent, InternalEvent, LogLevel};
 use studio_ids::SessionId;
 use studio_streams::{
-    Appended, Batch, CreateOptions, Created, Follow, Head, MemoryStreams, Offset, Page,
-    ProducerStamp, StreamError, StreamPath, StreamStore,
+    Appended, Batch, CreateOptions, Created, Deleted, Follow, Head, MemoryStreams, Offset, Page,
+    ProducerStamp, StreamError, StreamPath, StreamStore, Write, Written,
 };
 use studio_testkit::{processes_under, wait_for};
 use tokio::time::Instant;
@@ -113,11 +113,15 @@ impl StreamStore for Moody {
         self.store.head(path).await
     }
 
+    async fn write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
+        self.store.write(path, write).await
+    }
+
     async fn close(&self, path: &StreamPath) -> Result<(), StreamError> {
         self.store.close(path).await
     }
 
-    async fn delete(&self, path: &StreamPath) -> Result<(), StreamError> {
+    async fn delete(&self, path: &StreamPath) -> Result<Deleted, StreamError> {
         self.store.delete(path).await
     }
 

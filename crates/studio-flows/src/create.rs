@@ -84,7 +84,8 @@ impl Inner {
         let records = events.into_iter().map(|e| SessionEntry::server(e, now).to_json().into());
         let initial = Batch::new(records.collect()).ok();
         let path = StreamPath::session(info.id);
-        self.parts.streams.create(&path, CreateOptions { initial }).await.map_err(create_failed)?;
+        let options = CreateOptions { initial, ..CreateOptions::default() };
+        self.parts.streams.create(&path, options).await.map_err(create_failed)?;
         self.registry.register(info.clone(), private).await.map_err(FlowError::registry)?;
         Ok(())
     }

@@ -16,7 +16,7 @@ use bytes::{Bytes, BytesMut};
 use futures::{Stream, stream};
 use studio_api::ErrorCode;
 use studio_ids::SessionId;
-use studio_streams::{Follow, Frame, Offset, StreamError};
+use studio_streams::{Encoding, Follow, Frame, Offset, StreamError};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
@@ -154,7 +154,7 @@ impl Reader {
 
 /// The next events of the page, joined while they are small; `None` = the page is used up.
 fn piece(page: &mut std::vec::IntoIter<Arc<Frame>>) -> Option<Bytes> {
-    let mut next = || page.find_map(|frame| frame.encoded(as_sse).cloned());
+    let mut next = || page.find_map(|frame| frame.encoded(Encoding::Events, as_sse).cloned());
     let first = next()?;
     if PIECE_BYTES <= first.len() {
         return Some(first);

@@ -6,8 +6,11 @@
 // These functions are tests; a panic is their way to fail.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
+mod expire;
 mod follow;
+mod fork;
 mod produce;
+mod protocol;
 mod read;
 mod streams;
 
@@ -15,8 +18,11 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+pub use expire::*;
 pub use follow::*;
+pub use fork::*;
 pub use produce::*;
+pub use protocol::*;
 pub use read::*;
 pub use streams::*;
 
@@ -74,6 +80,32 @@ macro_rules! store_contract {
             a_follower_does_not_see_a_recreated_stream
             a_dropped_wait_of_a_follower_loses_nothing
             followers_share_one_encoding_of_a_live_record
+            the_last_records_and_the_end_are_one_write
+            a_refused_append_says_where_a_closed_stream_ends
+            a_producers_end_is_known_again_and_no_other
+            a_duplicate_is_told_the_highest_sequence_number
+            a_writers_own_order_must_grow
+            a_refused_order_leaves_its_producer_alone
+            a_stream_keeps_its_content_type
+            a_stream_can_be_created_closed
+            a_page_tells_the_stream_as_it_was
+            a_recreated_stream_is_another_incarnation
+            a_fork_has_what_its_source_had_and_goes_its_own_way
+            a_fork_can_begin_at_every_place
+            a_forks_pages_and_backwards_reads_cross_its_beginning
+            a_follower_of_a_fork_gets_old_and_new_records
+            a_fork_can_take_a_part_of_an_append
+            a_fork_of_text_can_take_a_part_of_a_record
+            a_fork_inherits_neither_the_end_nor_producers
+            a_fork_is_made_once_and_only_in_its_own_way
+            what_cannot_be_forked_is_refused_and_leaves_nothing
+            a_deleted_source_is_gone_but_its_forks_read_on
+            a_chain_of_forks_is_freed_from_its_end
+            a_fork_has_its_sources_expiry_or_its_own
+            a_stream_whose_time_is_over_is_gone_and_its_path_is_free
+            a_follower_is_told_of_the_end_of_time
+            a_stream_that_is_used_stays
+            an_expired_source_keeps_its_forks
         );
     };
     (@each $make:expr; $($rule:ident)*) => {

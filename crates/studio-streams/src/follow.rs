@@ -1,8 +1,44 @@
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use async_trait::async_trait;
 
 use crate::{Frame, StreamError};
+
+/// Frames for a follower, at least one, in order.
+#[derive(Clone, Debug)]
+pub struct Frames {
+    frames: Vec<Arc<Frame>>,
+    up_to_date: bool,
+}
+
+impl Frames {
+    /// These frames; `up_to_date` = nothing was known to follow the last one.
+    pub fn new(frames: Vec<Arc<Frame>>, up_to_date: bool) -> Self {
+        Self { frames, up_to_date }
+    }
+
+    /// Whether nothing was known to follow when they were handed over.
+    pub fn is_up_to_date(&self) -> bool {
+        self.up_to_date
+    }
+}
+
+impl Deref for Frames {
+    type Target = [Arc<Frame>];
+
+    fn deref(&self) -> &[Arc<Frame>] {
+        &self.frames
+    }
+}
+
+impl IntoIterator for Frames {
+    type Item = Arc<Frame>;
+    type IntoIter = std::vec::IntoIter<Arc<Frame>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.frames.into_iter()
+    }
+}
 
 /// Where a [`Follow`] gets its frames; what a store implements.
 #[async_trait]
@@ -12,7 +48,7 @@ pub trait FollowSource: Send {
     /// it was handed over. Fails with [`StreamError::NotFound`] when the stream was deleted.
     ///
     /// Dropping the future loses nothing: the next call goes on at the same place.
-    async fn next(&mut self) -> Result<Option<Vec<Arc<Frame>>>, StreamError>;
+    async fn next(&mut self) -> Result<Option<Frames>, StreamError>;
 }
 
 /// A reader that first catches up and then gets every record as it becomes durable: no gap, none
@@ -26,7 +62,7 @@ impl Follow {
     }
 
     /// See [`FollowSource::next`].
-    pub async fn next(&mut self) -> Result<Option<Vec<Arc<Frame>>>, StreamError> {
+    pub async fn next(&mut self) -> Result<Option<Frames>, StreamError> {
         self.0.next().await
     }
 }

@@ -11,13 +11,22 @@ use crate::{Offset, Record};
 #[derive(Debug)]
 pub struct Frame {
     record: Record,
-    encoded: OnceLock<Option<Bytes>>,
+    encoded: [OnceLock<Option<Bytes>>; 2],
+}
+
+/// For whom a frame is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Encoding {
+    /// Browsers and others that ask the studio for a session's events.
+    Events,
+    /// Clients of the Durable Streams protocol.
+    Protocol,
 }
 
 impl Frame {
     /// A frame of this record.
     pub fn new(record: Record) -> Self {
-        Self { record, encoded: OnceLock::new() }
+        Self { record, encoded: Default::default() }
     }
 
     /// The place after the record.
@@ -35,9 +44,18 @@ impl Frame {
         &self.record
     }
 
-    /// What `encode` makes of the record; called once, whoever asks first. All readers of one
-    /// stream must bring the same function. `None` = not for readers.
-    pub fn encoded(&self, encode: impl FnOnce(&Record) -> Option<Bytes>) -> Option<&Bytes> {
-        self.encoded.get_or_init(|| encode(&self.record)).as_ref()
+    /// What `encode` makes of the record for these readers; called once, whoever asks first. All
+    /// of them must bring the same function. `None` = not for readers.
+    pub fn encoded(
+        &self,
+        encoding: Encoding,
+        encode: impl FnOnce(&Record) -> Option<Bytes>,
+    ) -> Option<&Bytes> {
+        let [events, protocol] = &self.encoded;
+        let place = match encoding {
+            Encoding::Events => events,
+            Encoding::Protocol => protocol,
+        };
+        place.get_or_init(|| encode(&self.record)).as_ref()
     }
 }

@@ -1,12 +1,15 @@
 //! The port to durable streams: every fact of the studio is a record in one of them.
 //!
-//! Reading order: [`StreamPath`] (which stream), [`Offset`] (where in it), [`Batch`] and
-//! [`ProducerStamp`] (what is appended, and by whom), [`StreamStore`] (the port),
-//! [`SessionWriter`] (one owner of what a server writes to one stream),
-//! [`MemoryStreams`] (the store for tests), `contract` (the tests every store passes; a feature).
+//! Reading order: [`StreamPath`] (which stream), [`Offset`] (where in it), [`Batch`],
+//! [`ProducerStamp`] and [`Write`] (what is appended, and by whom), [`CreateOptions`] (how a
+//! stream is made), [`StreamStore`] (the port), [`rules`] (what becomes of a create and a write),
+//! [`SessionWriter`] (one owner of what a server writes to one stream), [`MemoryStreams`] (the
+//! store for tests), `contract` (the tests every store passes; a feature).
 
+mod content_type;
 #[cfg(feature = "contract")]
 pub mod contract;
+mod create;
 mod follow;
 mod frame;
 mod memory;
@@ -14,18 +17,24 @@ mod offset;
 mod path;
 mod producer;
 mod record;
+pub mod rules;
 mod store;
+mod write;
 mod writer;
 
-pub use follow::{Follow, FollowSource};
-pub use frame::Frame;
+pub use content_type::{BadContentType, ContentType};
+pub use create::{CreateOptions, Created, Expiry, Fork, Head};
+pub use follow::{Follow, FollowSource, Frames};
+pub use frame::{Encoding, Frame};
 pub use memory::MemoryStreams;
 pub use offset::{BadOffset, Offset};
 pub use path::{BadPath, StreamPath};
 pub use producer::{ProducerState, Verdict};
 pub use record::{
-    Appended, BadBatch, BadProducer, Batch, CreateOptions, Created, Head, PAGE_BYTES_SOFT_MAX,
-    Page, ProducerId, ProducerStamp, RECORD_BYTES_MAX, Record,
+    Appended, BadBatch, BadProducer, Batch, PAGE_BYTES_SOFT_MAX, Page, ProducerId, ProducerStamp,
+    RECORD_BYTES_MAX, Record,
 };
-pub use store::{StreamError, StreamStore};
+pub use rules::{StreamFacts, WriteVerdict};
+pub use store::{Deleted, StreamError, StreamStore};
+pub use write::{BadOrder, Order, Write, Written};
 pub use writer::SessionWriter;

@@ -2,15 +2,18 @@ use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::{
-    Appended, Batch, CreateOptions, Created, Follow, FollowSource, Frame, Head, Offset,
-    PAGE_BYTES_SOFT_MAX, Page, ProducerId, ProducerStamp, ProducerState, Record, StreamError,
-    StreamPath, StreamStore, Verdict,
+    CreateOptions, Created, Deleted, Expiry, Follow, FollowSource, Fork, Frame, Frames, Head,
+    Offset, PAGE_BYTES_SOFT_MAX, Page, ProducerId, ProducerState, Record, StreamError, StreamFacts,
+    StreamPath, StreamStore, Write, WriteVerdict, Written,
+    rules::{self, ForkFacts},
 };
 
 /// Most frames that a follower is handed at once.
@@ -18,9 +21,22 @@ const FOLLOW_FRAMES_MAX: usize = 1_000;
 
 /// A store that keeps everything in memory and forgets it at the end of the process: for tests
 /// and for trying things out. It keeps every rule of the port but durability.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MemoryStreams {
-    streams: Arc<Mutex<BTreeMap<StreamPath, Arc<MemoryStream>>>>,
+    table: Arc<Mutex<Table>>,
+    page_bytes: usize,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    streams: BTreeMap<StreamPath, Arc<MemoryStream>>,
+    incarnations: u64,
+}
+
+impl Default for MemoryStreams {
+    fn default() -> Self {
+        Self { table: Arc::default(), page_bytes: PAGE_BYTES_SOFT_MAX }
+    }
 }
 
 impl MemoryStreams {
@@ -29,92 +45,225 @@ impl MemoryStreams {
         Self::default()
     }
 
+    /// The same store with pages of about so many bytes.
+    #[must_use]
+    pub fn with_page_bytes(self, page_bytes: usize) -> Self {
+        Self { page_bytes, ..self }
+    }
+
     fn find(&self, path: &StreamPath) -> Result<Arc<MemoryStream>, StreamError> {
-        lock(&self.streams).get(path).cloned().ok_or_else(|| not_found(path))
+        let mut table = lock(&self.table);
+        table.remove_expired(path);
+        table.streams.get(path).cloned().ok_or_else(|| not_found(path))
+    }
+}
+
+impl Table {
+    fn remove_expired(&mut self, path: &StreamPath) {
+        let expired = |stream: &Arc<MemoryStream>| lock(&stream.inner).is_expired();
+        if self.streams.get(path).is_some_and(expired) {
+            self.remove(path);
+        }
+    }
+
+    fn remove(&mut self, path: &StreamPath) -> Deleted {
+        let Some(stream) = self.streams.get(path).cloned() else { return Deleted::Before };
+        let mut inner = lock(&stream.inner);
+        if inner.deleted {
+            return Deleted::KeptByForks;
+        }
+        inner.deleted = true;
+        let free = inner.forks == 0;
+        drop(inner);
+        stream.changed.send_replace(());
+        if free {
+            self.free(&stream);
+        }
+        Deleted::Now
+    }
+
+    /// Takes away a stream without forks, and those above it that were only kept for it.
+    fn free(&mut self, stream: &Arc<MemoryStream>) {
+        self.streams.remove(&stream.path);
+        let mut above = stream.source.clone();
+        while let Some(source) = above {
+            let mut inner = lock(&source.inner);
+            inner.forks -= 1;
+            if 0 < inner.forks || !inner.deleted {
+                return;
+            }
+            self.streams.remove(&source.path);
+            above = source.source.clone();
+        }
+    }
+
+    fn fork(
+        &mut self,
+        fork: &Fork,
+        options: &CreateOptions,
+    ) -> Result<(Arc<MemoryStream>, Inner), StreamError> {
+        let path = &fork.source;
+        self.remove_expired(path);
+        let stream = self.streams.get(path).cloned().ok_or_else(|| not_found(path))?;
+        let mut source = lock(&stream.inner);
+        if source.deleted {
+            return Err(StreamError::Gone { path: path.clone() });
+        }
+        let at = stream.index(&source, fork.at.clone().unwrap_or(Offset::Now))?;
+        let next_append = source.records[at..].iter().enumerate();
+        let next_append: Vec<Bytes> = next_append
+            .take_while(|(n, record)| *n == 0 || !record.begins)
+            .map(|(_, record)| record.frame.data().clone())
+            .collect();
+        let remainder = rules::remainder(&source.facts.content_type, &next_append, fork.plus)
+            .ok_or_else(|| StreamError::BadFork { path: path.clone(), what: rules::OVERSHOOT })?;
+        let place = source.position(at);
+        let facts = ForkFacts { source: path.clone(), at: place, plus: fork.plus };
+        let facts = source.facts.forked(options, facts).ok_or_else(|| StreamError::Conflict {
+            path: path.clone(),
+            what: rules::OTHER_CONTENT_TYPE,
+        })?;
+        let mut inner = Inner::new(facts);
+        inner.records = source.records[..at].to_vec();
+        inner.tail = place;
+        if !remainder.is_empty() {
+            inner.push(remainder);
+        }
+        source.forks += 1;
+        source.touch();
+        drop(source);
+        Ok((stream, inner))
     }
 }
 
 #[derive(Debug)]
 struct MemoryStream {
     path: StreamPath,
+    incarnation: u64,
+    /// The stream that this one is a fork of.
+    source: Option<Arc<MemoryStream>>,
     inner: Mutex<Inner>,
     /// Told after every change; followers look at `inner` themselves.
     changed: watch::Sender<()>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Clone, Debug)]
+struct Kept {
+    frame: Arc<Frame>,
+    /// Whether it is the first one of its append.
+    begins: bool,
+}
+
+#[derive(Debug)]
 struct Inner {
-    frames: Vec<Arc<Frame>>,
+    facts: StreamFacts,
+    records: Vec<Kept>,
     /// Bytes of all records: the position after the last one.
     tail: u64,
-    closed: bool,
+    /// Deleted, and kept for its forks (or about to be taken away).
     deleted: bool,
+    forks: usize,
+    followers: usize,
+    /// When it was last read or written, in Unix milliseconds.
+    touched: u64,
     producers: HashMap<ProducerId, ProducerState>,
 }
 
 impl Inner {
-    fn push(&mut self, batch: Batch) -> Offset {
-        for data in batch.into_records() {
+    fn new(facts: StreamFacts) -> Self {
+        Self {
+            facts,
+            records: Vec::new(),
+            tail: 0,
+            deleted: false,
+            forks: 0,
+            followers: 0,
+            touched: now(),
+            producers: HashMap::new(),
+        }
+    }
+
+    fn touch(&mut self) {
+        if self.facts.expiry.is_some() {
+            self.touched = now();
+        }
+    }
+
+    /// Whether its time is over. One that is deleted only waits for its forks.
+    fn is_expired(&self) -> bool {
+        let over = match self.facts.expiry {
+            None => false,
+            Some(Expiry::AtMillis(at)) => at <= now(),
+            Some(Expiry::AfterSeconds(seconds)) => {
+                let end = self.touched.saturating_add(seconds.saturating_mul(1_000));
+                self.followers == 0 && end <= now()
+            }
+        };
+        over && !self.deleted
+    }
+
+    fn push(&mut self, records: Vec<Bytes>) {
+        for (n, data) in records.into_iter().enumerate() {
             self.tail += data.len() as u64;
             let record = Record { offset: Offset::Position(self.tail), data };
-            self.frames.push(Arc::new(Frame::new(record)));
+            self.records.push(Kept { frame: Arc::new(Frame::new(record)), begins: n == 0 });
         }
-        Offset::Position(self.tail)
     }
 
     /// How many records stand before this place; `None` if it is none of this stream.
     fn index(&self, place: &Offset) -> Option<usize> {
         match place {
             Offset::Start | Offset::Position(0) => Some(0),
-            Offset::Now => Some(self.frames.len()),
-            Offset::Position(_) => self
-                .frames
-                .binary_search_by(|frame| position(frame).cmp(&place_position(place)))
+            Offset::Now => Some(self.records.len()),
+            Offset::Position(at) => self
+                .records
+                .binary_search_by(|record| position(&record.frame).cmp(at))
                 .ok()
                 .map(|found| found + 1),
             Offset::Opaque(_) => None,
         }
     }
 
-    /// The place after this many records.
-    fn place(&self, index: usize) -> Offset {
-        match index.checked_sub(1).and_then(|last| self.frames.get(last)) {
-            Some(frame) => frame.offset().clone(),
-            None => Offset::Position(0),
-        }
+    /// The position after this many records.
+    fn position(&self, index: usize) -> u64 {
+        let last = index.checked_sub(1).and_then(|last| self.records.get(last));
+        last.map_or(0, |record| position(&record.frame))
     }
 
-    /// The frames from `from` on that make up one page.
-    fn page(&self, from: usize, max: usize) -> &[Arc<Frame>] {
-        let rest = &self.frames[from.min(self.frames.len())..];
-        &rest[..page_len(rest.iter().map(|frame| frame.data().len()), max)]
+    /// The records from `from` on that make up one page.
+    fn page(&self, from: usize, max: usize, bytes: usize) -> &[Kept] {
+        let rest = &self.records[from.min(self.records.len())..];
+        let sizes = rest.iter().map(|record| record.frame.data().len());
+        &rest[..page_len(sizes, max, bytes)]
     }
 }
 
 fn position(frame: &Frame) -> u64 {
-    place_position(frame.offset())
-}
-
-fn place_position(place: &Offset) -> u64 {
-    match place {
+    match frame.offset() {
         Offset::Position(at) => *at,
         // Never made by this store.
         Offset::Start | Offset::Now | Offset::Opaque(_) => 0,
     }
 }
 
-/// How many of these records make one page: at least one, at most `max`, about a mebibyte.
-fn page_len(sizes: impl Iterator<Item = usize>, max: usize) -> usize {
+/// How many of these records make one page: at least one, at most `max`, about so many bytes.
+fn page_len(sizes: impl Iterator<Item = usize>, max: usize, bytes_max: usize) -> usize {
     let mut bytes = 0;
     let mut taken = 0;
     for size in sizes.take(max.max(1)) {
-        if 0 < taken && PAGE_BYTES_SOFT_MAX < bytes + size {
+        if 0 < taken && bytes_max < bytes + size {
             break;
         }
         bytes += size;
         taken += 1;
     }
     taken
+}
+
+/// Unix milliseconds.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -127,13 +276,13 @@ fn not_found(path: &StreamPath) -> StreamError {
 }
 
 impl MemoryStream {
-    fn new(path: StreamPath) -> Self {
-        Self { path, inner: Mutex::default(), changed: watch::Sender::new(()) }
-    }
-
     fn live(&self) -> Result<MutexGuard<'_, Inner>, StreamError> {
         let inner = lock(&self.inner);
-        if inner.deleted { Err(not_found(&self.path)) } else { Ok(inner) }
+        match (inner.deleted, inner.forks) {
+            (false, _) => Ok(inner),
+            (true, 0) => Err(not_found(&self.path)),
+            (true, _) => Err(StreamError::Gone { path: self.path.clone() }),
+        }
     }
 
     fn index(&self, inner: &Inner, place: Offset) -> Result<usize, StreamError> {
@@ -142,31 +291,54 @@ impl MemoryStream {
             .ok_or_else(|| StreamError::BadOffset { path: self.path.clone(), offset: place })
     }
 
-    fn append(&self, batch: Batch, by: Option<ProducerStamp>) -> Result<Appended, StreamError> {
+    fn head(&self, inner: &Inner) -> Head {
+        Head {
+            tail: Offset::Position(inner.tail),
+            closed: inner.facts.closed,
+            content_type: inner.facts.content_type.clone(),
+            expiry: inner.facts.expiry,
+            incarnation: self.incarnation,
+        }
+    }
+
+    fn write(&self, write: Write) -> Result<Written, StreamError> {
         let mut inner = self.live()?;
-        if inner.closed {
-            return Err(StreamError::Closed { path: self.path.clone() });
+        inner.touch();
+        let known = write.by.as_ref().and_then(|stamp| inner.producers.get(&stamp.id).copied());
+        let verdict = inner.facts.judge(known, &write);
+        let tail = Offset::Position(inner.tail);
+        let refusal =
+            StreamError::refusal(&self.path, &inner.facts, tail.clone(), &write, &verdict);
+        if let Some(refusal) = refusal {
+            return Err(refusal);
         }
-        if let Some(stamp) = by {
-            match ProducerState::judge(inner.producers.get(&stamp.id).copied(), &stamp) {
-                Verdict::Take(state) => {
-                    inner.producers.insert(stamp.id, state);
-                }
-                Verdict::Duplicate => {
-                    return Ok(Appended::Duplicate { next: Offset::Position(inner.tail) });
-                }
-                Verdict::Fenced { current } => {
-                    return Err(StreamError::fenced(&self.path, &stamp, current));
-                }
-                Verdict::Gap { expected } => {
-                    return Err(StreamError::gap(&self.path, &stamp, expected));
-                }
+        let state = match verdict {
+            WriteVerdict::Take(state) => state,
+            WriteVerdict::Duplicate { last_seq } => {
+                let closed = inner.facts.closed;
+                return Ok(Written { next: tail, duplicate: true, closed, last_seq });
             }
+            WriteVerdict::Closed
+            | WriteVerdict::WrongContentType
+            | WriteVerdict::Stamp(_)
+            | WriteVerdict::OutOfOrder => return Err(not_found(&self.path)),
+        };
+        inner.facts.take(&write);
+        if let (Some(state), Some(stamp)) = (state, &write.by) {
+            inner.producers.insert(stamp.id.clone(), state);
         }
-        let next = inner.push(batch);
+        if let Some(batch) = write.into_batch() {
+            inner.push(batch.into_records());
+        }
+        let written = Written {
+            next: Offset::Position(inner.tail),
+            duplicate: false,
+            closed: inner.facts.closed,
+            last_seq: state.map(|state| state.last_seq),
+        };
         drop(inner);
         self.changed.send_replace(());
-        Ok(Appended::Written { next })
+        Ok(written)
     }
 }
 
@@ -177,37 +349,59 @@ impl StreamStore for MemoryStreams {
         path: &StreamPath,
         options: CreateOptions,
     ) -> Result<Created, StreamError> {
-        let mut streams = lock(&self.streams);
-        if streams.contains_key(path) {
-            return Ok(Created::Existing);
+        let mut table = lock(&self.table);
+        table.remove_expired(path);
+        if let Some(stream) = table.streams.get(path) {
+            let mut inner = lock(&stream.inner);
+            let what = if inner.deleted {
+                rules::KEPT_BY_FORKS
+            } else if inner.facts.is_made_by(&options) {
+                inner.touch();
+                return Ok(Created::Existing(stream.head(&inner)));
+            } else {
+                rules::OTHER_CONFIGURATION
+            };
+            return Err(StreamError::Conflict { path: path.clone(), what });
         }
-        let stream = MemoryStream::new(path.clone());
+        let (source, mut inner) = match &options.fork {
+            None => (None, Inner::new(StreamFacts::of(&options))),
+            Some(fork) => {
+                let (source, inner) = table.fork(fork, &options)?;
+                (Some(source), inner)
+            }
+        };
         if let Some(initial) = options.initial {
-            lock(&stream.inner).push(initial);
+            inner.push(initial.into_records());
         }
-        streams.insert(path.clone(), Arc::new(stream));
-        Ok(Created::New)
+        table.incarnations += 1;
+        let stream = MemoryStream {
+            path: path.clone(),
+            incarnation: table.incarnations,
+            source,
+            inner: Mutex::new(inner),
+            changed: watch::Sender::new(()),
+        };
+        let head = stream.head(&lock(&stream.inner));
+        table.streams.insert(path.clone(), Arc::new(stream));
+        Ok(Created::New(head))
     }
 
-    async fn append(
-        &self,
-        path: &StreamPath,
-        batch: Batch,
-        by: Option<ProducerStamp>,
-    ) -> Result<Appended, StreamError> {
-        self.find(path)?.append(batch, by)
+    async fn write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
+        self.find(path)?.write(write)
     }
 
     async fn read(&self, path: &StreamPath, from: Offset, max: usize) -> Result<Page, StreamError> {
         let stream = self.find(path)?;
-        let inner = stream.live()?;
+        let mut inner = stream.live()?;
+        inner.touch();
         let first = stream.index(&inner, from)?;
-        let frames = inner.page(first, max);
-        let end = first + frames.len();
+        let records = inner.page(first, max, self.page_bytes);
+        let end = first + records.len();
         Ok(Page {
-            records: frames.iter().map(|frame| frame.record().clone()).collect(),
-            next: inner.place(end),
-            up_to_date: end == inner.frames.len(),
+            records: records.iter().map(|record| record.frame.record().clone()).collect(),
+            next: Offset::Position(inner.position(end)),
+            up_to_date: end == inner.records.len(),
+            head: stream.head(&inner),
         })
     }
 
@@ -218,15 +412,17 @@ impl StreamStore for MemoryStreams {
         max: usize,
     ) -> Result<Page, StreamError> {
         let stream = self.find(path)?;
-        let inner = stream.live()?;
+        let mut inner = stream.live()?;
+        inner.touch();
         let end = stream.index(&inner, before)?;
-        let earlier = &inner.frames[..end];
-        let taken = page_len(earlier.iter().rev().map(|frame| frame.data().len()), max);
-        let first = end - taken;
+        let earlier = &inner.records[..end];
+        let sizes = earlier.iter().rev().map(|record| record.frame.data().len());
+        let first = end - page_len(sizes, max, self.page_bytes);
         Ok(Page {
-            records: earlier[first..].iter().map(|frame| frame.record().clone()).collect(),
-            next: inner.place(first),
+            records: earlier[first..].iter().map(|record| record.frame.record().clone()).collect(),
+            next: Offset::Position(inner.position(first)),
             up_to_date: first == 0,
+            head: stream.head(&inner),
         })
     }
 
@@ -234,32 +430,26 @@ impl StreamStore for MemoryStreams {
         let stream = self.find(path)?;
         let changed = stream.changed.subscribe();
         let next = {
-            let inner = stream.live()?;
-            stream.index(&inner, from)?
+            let mut inner = stream.live()?;
+            inner.touch();
+            let next = stream.index(&inner, from)?;
+            inner.followers += 1;
+            next
         };
-        Ok(Follow::new(MemoryFollow { stream, changed, next }))
+        let page_bytes = self.page_bytes;
+        Ok(Follow::new(MemoryFollow { store: self.clone(), stream, changed, next, page_bytes }))
     }
 
     async fn head(&self, path: &StreamPath) -> Result<Head, StreamError> {
         let stream = self.find(path)?;
         let inner = stream.live()?;
-        Ok(Head { tail: Offset::Position(inner.tail), closed: inner.closed })
+        Ok(stream.head(&inner))
     }
 
-    async fn close(&self, path: &StreamPath) -> Result<(), StreamError> {
-        let stream = self.find(path)?;
-        stream.live()?.closed = true;
-        stream.changed.send_replace(());
-        Ok(())
-    }
-
-    async fn delete(&self, path: &StreamPath) -> Result<(), StreamError> {
-        let removed = lock(&self.streams).remove(path);
-        if let Some(stream) = removed {
-            *lock(&stream.inner) = Inner { deleted: true, ..Inner::default() };
-            stream.changed.send_replace(());
-        }
-        Ok(())
+    async fn delete(&self, path: &StreamPath) -> Result<Deleted, StreamError> {
+        let mut table = lock(&self.table);
+        table.remove_expired(path);
+        Ok(table.remove(path))
     }
 
     async fn list(
@@ -269,12 +459,18 @@ impl StreamStore for MemoryStreams {
         max: usize,
     ) -> Result<Vec<StreamPath>, StreamError> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
-        let streams = lock(&self.streams);
-        let found = streams
+        let table = lock(&self.table);
+        let is_there = |stream: &MemoryStream| {
+            let inner = lock(&stream.inner);
+            !inner.deleted && !inner.is_expired()
+        };
+        let found = table
+            .streams
             .range::<StreamPath, _>((after, Bound::Unbounded))
-            .map(|(path, _)| path)
-            .skip_while(|path| path.as_str() < prefix)
-            .take_while(|path| path.as_str().starts_with(prefix));
+            .skip_while(|(path, _)| path.as_str() < prefix)
+            .take_while(|(path, _)| path.as_str().starts_with(prefix))
+            .filter(|(_, stream)| is_there(stream))
+            .map(|(path, _)| path);
         Ok(found.take(max).cloned().collect())
     }
 
@@ -284,30 +480,58 @@ impl StreamStore for MemoryStreams {
 }
 
 struct MemoryFollow {
+    store: MemoryStreams,
     stream: Arc<MemoryStream>,
     changed: watch::Receiver<()>,
     /// How many records were handed over or lie before the start.
     next: usize,
+    page_bytes: usize,
+}
+
+impl MemoryFollow {
+    /// Takes the stream away if its time is over; else says how long that will take.
+    fn time_left(&self) -> Option<Duration> {
+        let at = match lock(&self.stream.inner).facts.expiry {
+            Some(Expiry::AtMillis(at)) => at,
+            Some(Expiry::AfterSeconds(_)) | None => return None,
+        };
+        lock(&self.store.table).remove_expired(&self.stream.path);
+        Some(Duration::from_millis(at.saturating_sub(now()).max(1)))
+    }
 }
 
 #[async_trait]
 impl FollowSource for MemoryFollow {
-    async fn next(&mut self) -> Result<Option<Vec<Arc<Frame>>>, StreamError> {
+    async fn next(&mut self) -> Result<Option<Frames>, StreamError> {
         loop {
             self.changed.mark_unchanged();
+            let time_left = self.time_left();
             {
                 let inner = self.stream.live()?;
-                let frames = inner.page(self.next, FOLLOW_FRAMES_MAX);
-                if !frames.is_empty() {
-                    self.next += frames.len();
-                    return Ok(Some(frames.to_vec()));
+                let records = inner.page(self.next, FOLLOW_FRAMES_MAX, self.page_bytes);
+                if !records.is_empty() {
+                    self.next += records.len();
+                    let frames = records.iter().map(|record| record.frame.clone()).collect();
+                    return Ok(Some(Frames::new(frames, self.next == inner.records.len())));
                 }
-                if inner.closed {
+                if inner.facts.closed {
                     return Ok(None);
                 }
             }
             // The sender lives in `self.stream`, so it is never gone.
-            self.changed.changed().await.ok();
+            let changed = self.changed.changed();
+            match time_left {
+                None => drop(changed.await),
+                Some(time_left) => drop(tokio::time::timeout(time_left, changed).await),
+            }
         }
+    }
+}
+
+impl Drop for MemoryFollow {
+    fn drop(&mut self) {
+        let mut inner = lock(&self.stream.inner);
+        inner.followers -= 1;
+        inner.touch();
     }
 }

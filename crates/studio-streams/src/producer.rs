@@ -22,7 +22,9 @@ pub enum Verdict {
         /// That epoch.
         current: u64,
     },
-    /// Something before it is missing, or a new epoch does not begin with 0.
+    /// It opens a new epoch and does not begin with 0.
+    NotFromZero,
+    /// Something before it is missing.
     Gap {
         /// The `seq` that may come.
         expected: u64,
@@ -32,16 +34,16 @@ pub enum Verdict {
 impl ProducerState {
     /// The one rule for stamps. `known` is what the store has of this producer on this stream.
     pub fn judge(known: Option<Self>, stamp: &ProducerStamp) -> Verdict {
-        let begins = |expected| match stamp.seq {
+        let begins = |otherwise| match stamp.seq {
             0 => Verdict::Take(Self { epoch: stamp.epoch, last_seq: 0 }),
-            _ => Verdict::Gap { expected },
+            _ => otherwise,
         };
-        let Some(known) = known else { return begins(0) };
+        let Some(known) = known else { return begins(Verdict::Gap { expected: 0 }) };
         if stamp.epoch < known.epoch {
             return Verdict::Fenced { current: known.epoch };
         }
         if known.epoch < stamp.epoch {
-            return begins(0);
+            return begins(Verdict::NotFromZero);
         }
         if stamp.seq <= known.last_seq {
             return Verdict::Duplicate;
@@ -73,7 +75,7 @@ mod tests {
         assert_eq!(judge(Some((3, 4)), 2, 0), Verdict::Fenced { current: 3 });
         assert_eq!(judge(Some((3, 4)), 2, 9), Verdict::Fenced { current: 3 });
         assert_eq!(judge(Some((3, 4)), 9, 0), take(9, 0));
-        assert_eq!(judge(Some((3, 4)), 4, 5), Verdict::Gap { expected: 0 });
+        assert_eq!(judge(Some((3, 4)), 4, 5), Verdict::NotFromZero);
         assert_eq!(judge(Some((3, 4)), 3, 0), Verdict::Duplicate);
         assert_eq!(judge(Some((3, 4)), 3, 4), Verdict::Duplicate);
         assert_eq!(judge(Some((3, 4)), 3, 5), take(3, 5));

@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::Offset;
+use crate::{Head, Offset};
 
 /// Largest record, in bytes. An agent's line may reach a little over a mebibyte (spec 21); what
 /// is larger is cut by who writes it.
@@ -162,29 +162,6 @@ pub struct Page {
     pub next: Offset,
     /// Whether nothing followed (backwards: preceded) when the page was read.
     pub up_to_date: bool,
-}
-
-/// How a stream is made.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct CreateOptions {
-    /// The first records, written in the same transaction as the stream.
-    pub initial: Option<Batch>,
-}
-
-/// What a create came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Created {
-    /// It is new.
-    New,
-    /// It was there; nothing changed.
-    Existing,
-}
-
-/// What a stream is like now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// The place after the last durable record.
-    pub tail: Offset,
-    /// Whether it takes no more appends.
-    pub closed: bool,
+    /// The stream at the moment of the page.
+    pub head: Head,
 }

@@ -9,8 +9,8 @@ use std::sync::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use studio_streams::{
-    Appended, Batch, CreateOptions, Created, Follow, Head, MemoryStreams, Offset, Page,
-    ProducerStamp, SessionWriter, StreamError, StreamPath, StreamStore,
+    Appended, Batch, CreateOptions, Created, Deleted, Follow, Head, MemoryStreams, Offset, Page,
+    ProducerStamp, SessionWriter, StreamError, StreamPath, StreamStore, Write, Written,
 };
 
 /// Does every append, and then says of the next `losses` ones that they failed; before that, it
@@ -65,10 +65,13 @@ impl StreamStore for Unreliable {
     async fn head(&self, path: &StreamPath) -> Result<Head, StreamError> {
         self.store.head(path).await
     }
+    async fn write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
+        self.store.write(path, write).await
+    }
     async fn close(&self, path: &StreamPath) -> Result<(), StreamError> {
         self.store.close(path).await
     }
-    async fn delete(&self, path: &StreamPath) -> Result<(), StreamError> {
+    async fn delete(&self, path: &StreamPath) -> Result<Deleted, StreamError> {
         self.store.delete(path).await
     }
     async fn list(

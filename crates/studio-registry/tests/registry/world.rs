@@ -10,8 +10,8 @@ use studio_events::{SessionInfo, SessionStatus, Timestamp};
 use studio_ids::{InstanceId, SessionId};
 use studio_registry::{Registry, RegistryError, SessionRecord};
 use studio_streams::{
-    Appended, Batch, CreateOptions, Created, Follow, Head, MemoryStreams, Offset, Page,
-    ProducerStamp, Record, StreamError, StreamPath, StreamStore,
+    Appended, Batch, CreateOptions, Created, Deleted, Follow, Head, MemoryStreams, Offset, Page,
+    ProducerStamp, Record, StreamError, StreamPath, StreamStore, Write, Written,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -175,14 +175,18 @@ impl StreamStore for Disturbed {
         self.inner.head(path).await
     }
 
+    async fn write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
+        self.inner.write(path, write).await
+    }
+
     async fn close(&self, path: &StreamPath) -> Result<(), StreamError> {
         self.inner.close(path).await
     }
 
-    async fn delete(&self, path: &StreamPath) -> Result<(), StreamError> {
-        self.inner.delete(path).await?;
+    async fn delete(&self, path: &StreamPath) -> Result<Deleted, StreamError> {
+        let deleted = self.inner.delete(path).await?;
         self.deleted.send_modify(|deleted| *deleted += 1);
-        Ok(())
+        Ok(deleted)
     }
 
     async fn list(
