@@ -28,6 +28,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (SANDBOX, &[IDS, EVENTS, API, AUTH, CODEC, ASSETS]),
     // adapters: their own port and what lies under it
     ("studio-streams-local", &[IDS, EVENTS, API, AUTH, CODEC, ASSETS, STREAMS]),
+    ("studio-streams-http", &[IDS, EVENTS, API, AUTH, CODEC, ASSETS, STREAMS]),
     ("studio-sandbox-docker", &[IDS, EVENTS, API, AUTH, CODEC, ASSETS, SANDBOX]),
     ("studio-sandbox-local", &[IDS, EVENTS, API, AUTH, CODEC, ASSETS, SANDBOX]),
     // services: not each other
@@ -51,8 +52,24 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "studio-bridge",
         ],
     ),
-    // http sees flows and what is under them, but no service: a route asks a flow
-    ("studio-http", &[IDS, EVENTS, API, AUTH, CODEC, ASSETS, STREAMS, SANDBOX, "studio-flows"]),
+    // http: the protocol sees the port it serves; the studio sees flows and what is under them,
+    // but no service: a route asks a flow
+    ("studio-streams-protocol", &[IDS, STREAMS]),
+    (
+        "studio-http",
+        &[
+            IDS,
+            EVENTS,
+            API,
+            AUTH,
+            CODEC,
+            ASSETS,
+            STREAMS,
+            SANDBOX,
+            "studio-flows",
+            "studio-streams-protocol",
+        ],
+    ),
     // apps: the only ones that name adapters
     (
         "studio-server",
@@ -66,9 +83,11 @@ const MAY_USE: &[(&str, &[&str])] = &[
             STREAMS,
             SANDBOX,
             "studio-streams-local",
+            "studio-streams-http",
             "studio-sandbox-docker",
             "studio-sandbox-local",
             "studio-flows",
+            "studio-streams-protocol",
             "studio-http",
         ],
     ),
@@ -80,17 +99,23 @@ const MAY_USE: &[(&str, &[&str])] = &[
 ];
 
 /// What a test may use beside that: the testkit, and real parts instead of fakes.
-const TESTS_MAY_USE: &[&str] =
-    &["studio-testkit", "studio-streams-local", "studio-sandbox-docker", "studio-sandbox-local"];
+const TESTS_MAY_USE: &[&str] = &[
+    "studio-testkit",
+    "studio-streams-local",
+    "studio-streams-http",
+    "studio-streams-protocol",
+    "studio-sandbox-docker",
+    "studio-sandbox-local",
+];
 
 /// Crates from outside that only few may know, so that they can be replaced in one place.
 const FEW_KNOW: &[(&str, &[&str])] = &[
-    ("axum", &["studio-http", "studio-server"]),
+    ("axum", &["studio-http", "studio-streams-protocol", "studio-server"]),
     ("bollard", &["studio-sandbox-docker"]),
     ("clap", &["studio-server", "studio-cli"]),
     ("landlock", &["studio-sandbox-local"]),
     ("redb", &["studio-streams-local"]),
-    ("reqwest", &["studio-cli", "studio-testkit"]),
+    ("reqwest", &["studio-cli", "studio-streams-http", "studio-testkit"]),
     ("ring", &["studio-auth", "studio-sandbox-docker"]),
     ("tracing-subscriber", &["studio-server", "studio-cli"]),
 ];

@@ -1,0 +1,1 @@
+//! The `StreamStore` port over any Durable Streams service.
