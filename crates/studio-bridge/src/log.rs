@@ -18,6 +18,10 @@ const BACK_OFF_FIRST: Duration = Duration::from_millis(50);
 const BACK_OFF_MAX: Duration = Duration::from_secs(5);
 /// How often a command's batch is tried while the store is busy, before its caller is told.
 const COMMAND_ATTEMPTS_MAX: u32 = 5;
+/// How long words of the agent may wait for more of them, to be written in one append.
+const JOIN_FOR: Duration = Duration::from_millis(10);
+/// Where joined words are written at once, in bytes: no reader waits for a larger piece.
+const JOIN_BYTES_MAX: usize = 64 * 1024;
 
 /// Why nothing more will be written.
 #[derive(Clone, Debug)]
@@ -63,6 +67,19 @@ pub(crate) struct Log {
     fate: Option<Fate>,
     /// Of batches that became durable late.
     late: Vec<Then>,
+    /// Words of the agent that wait for more of them. In the journal they stand behind what is
+    /// recorded, so a server that dies with them is followed by one that reads them again.
+    joined: Option<Joined>,
+    /// Words that come before this are joined with the next ones: some were written just now.
+    join_until: Option<Instant>,
+}
+
+/// Words that will be one batch.
+struct Joined {
+    records: Vec<Bytes>,
+    told: Vec<Told>,
+    bytes: usize,
+    due: Instant,
 }
 
 /// Entries of one batch with what is told of them.
@@ -84,6 +101,21 @@ impl Draft {
 
     pub(crate) fn has_entries(&self) -> bool {
         !self.entries.is_empty()
+    }
+
+    /// Whether it is a piece of what the agent says or thinks and nothing else. Agents tell these
+    /// token by token; everything else is told at once.
+    fn is_words(&self) -> bool {
+        let words = |entry: &Draftling| match entry {
+            Draftling::Engine(Source::Agent, event) => matches!(
+                event,
+                EngineEvent::AssistantMessage { .. } | EngineEvent::AssistantThinking { .. }
+            ),
+            Draftling::Engine(..) | Draftling::Internal(_) => false,
+        };
+        self.has_entries()
+            && self.entries.iter().all(words)
+            && self.told.iter().all(|told| matches!(told, Told::Event(_)))
     }
 
     pub(crate) fn note(&mut self, note: Note) {
@@ -147,6 +179,8 @@ impl Log {
             back_off: BACK_OFF_FIRST,
             fate: None,
             late: Vec::new(),
+            joined: None,
+            join_until: None,
         }
     }
 
@@ -171,6 +205,11 @@ impl Log {
         self.retry_at
     }
 
+    /// When joined words are written at the latest ([`Log::release`]).
+    pub(crate) fn release_at(&self) -> Option<Instant> {
+        self.joined.as_ref().map(|joined| joined.due)
+    }
+
     pub(crate) fn take_late(&mut self) -> Vec<Then> {
         std::mem::take(&mut self.late)
     }
@@ -186,6 +225,7 @@ impl Log {
         let (records, told) = self.encode(draft, None);
         let batch =
             Batch::new(records).map_err(|source| BridgeError::BadBatch { session, source })?;
+        self.queue_joined();
         self.flush().await;
         if let Some(fate) = &self.fate {
             return Err(self.refusal(fate));
@@ -225,11 +265,53 @@ impl Log {
     }
 
     /// Writes what has happened: it stays in line until it is durable.
+    ///
+    /// Words of the agent that come within [`JOIN_FOR`] of the last ones wait for more, no longer
+    /// than that; whatever else comes takes them along in its own batch.
     pub(crate) async fn put(&mut self, draft: Draft, mark: Option<JournalMark>) {
         if draft.is_empty() {
             return;
         }
+        let now = Instant::now();
+        let may_wait = draft.is_words() && !self.is_stuck();
         let (records, told) = self.encode(draft, mark);
+        if may_wait {
+            let due = self.join_until.filter(|until| now < *until).unwrap_or(now);
+            let joined = self.joined.get_or_insert_with(|| Joined::until(due));
+            joined.add(records, told);
+            if now < joined.due && joined.bytes < JOIN_BYTES_MAX {
+                return;
+            }
+            self.join_until = Some(now + JOIN_FOR);
+            return self.release().await;
+        }
+        let (records, told) = match self.joined.take() {
+            Some(mut joined) => {
+                joined.add(records, told);
+                (joined.records, joined.told)
+            }
+            None => (records, told),
+        };
+        self.queue(records, told);
+        self.flush().await;
+    }
+
+    /// Writes joined words now.
+    pub(crate) async fn release(&mut self) {
+        if self.queue_joined() {
+            self.flush().await;
+        }
+    }
+
+    /// Puts joined words in line; whether there were any.
+    fn queue_joined(&mut self) -> bool {
+        let Some(joined) = self.joined.take() else { return false };
+        self.join_until = Some(Instant::now() + JOIN_FOR);
+        self.queue(joined.records, joined.told);
+        true
+    }
+
+    fn queue(&mut self, records: Vec<Bytes>, told: Vec<Told>) {
         if records.is_empty() {
             // Nothing to write; but nobody hears anything before what stands in line.
             match self.unwritten.back_mut() {
@@ -253,7 +335,6 @@ impl Log {
                 self.session
             ),
         }
-        self.flush().await;
     }
 
     /// Writes what stands in line, as far as the store takes it now.
@@ -340,6 +421,18 @@ impl Log {
     }
 }
 
+impl Joined {
+    fn until(due: Instant) -> Self {
+        Self { records: Vec::new(), told: Vec::new(), bytes: 0, due }
+    }
+
+    fn add(&mut self, records: Vec<Bytes>, told: Vec<Told>) {
+        self.bytes += records.iter().map(Bytes::len).sum::<usize>();
+        self.records.extend(records);
+        self.told.extend(told);
+    }
+}
+
 enum Judged {
     Fate(Fate),
     InDoubt(Arc<StreamError>),
@@ -399,18 +492,4 @@ fn cut(value: &mut Value, longest: usize) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_record_over_the_limit_is_cut_and_says_so() {
-        let text = "é".repeat(RECORD_BYTES_MAX);
-        let event = EngineEvent::AssistantMessage { text, agent: None, parent_tool_use_id: None };
-        let record = encode(Source::Agent, event, Timestamp::from_unix_millis(0), None);
-        assert!(record.len() <= RECORD_BYTES_MAX);
-        let value: Value = serde_json::from_slice(&record).unwrap();
-        let text = value["text"].as_str().unwrap();
-        assert!(text.ends_with(" bytes more]"), "{}", &text[text.len() - 40..]);
-        assert_eq!(value["type"], "assistant_message");
-    }
-}
+mod tests;

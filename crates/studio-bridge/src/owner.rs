@@ -191,13 +191,17 @@ impl Owner {
         });
         let write = agent.and_then(|agent| agent.write_at);
         let interrupt = self.interrupt.as_ref().and_then(Interrupt::due);
-        [self.log.retry_at(), link, write, interrupt].into_iter().flatten().min()
+        let words = self.log.release_at();
+        [self.log.retry_at(), words, link, write, interrupt].into_iter().flatten().min()
     }
 
     async fn timer(&mut self) {
         let now = Instant::now();
         if self.log.retry_at().is_some_and(|due| due <= now) {
             self.log.flush().await;
+        }
+        if self.log.release_at().is_some_and(|due| due <= now) {
+            self.log.release().await;
         }
         if let Some(agent) = &mut self.agent {
             if matches!(agent.stage, Stage::Lost(due) if due <= now) {
@@ -244,6 +248,8 @@ impl Owner {
     }
 
     async fn obey(&mut self, command: Command) -> Go {
+        // What was heard before stands before it, and whoever asks how it stands sees it.
+        self.log.release().await;
         // A caller that went away does not need its answer: every send below may fail for that.
         match command {
             Command::Record { records, reply } => {
