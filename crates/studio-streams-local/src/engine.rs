@@ -1,6 +1,7 @@
 //! Where the bytes lie: the seam under the store's own rules.
 
 mod disk;
+mod files;
 mod journal;
 mod memory;
 mod page;
@@ -8,6 +9,7 @@ mod tables;
 mod wire;
 
 pub use disk::DiskEngine;
+pub use files::Files;
 pub use memory::{MemoryEngine, Pause};
 
 use bytes::Bytes;

@@ -6,9 +6,10 @@
 //! the old one. What follows the end of the chain is torn (its checksum is wrong) or old (its
 //! number does not continue).
 
-use std::{fs::File, io, os::unix::fs::FileExt, path::Path};
+use std::io;
 
 use bytes::{Buf, BufMut, Bytes};
+use redb::StorageBackend;
 
 use super::{Change, EngineError, wire};
 use crate::{Durability, Options};
@@ -23,7 +24,7 @@ const BUFFER_BYTES_KEPT: usize = 256 * 1024;
 
 #[derive(Debug)]
 pub(super) struct Journal {
-    file: File,
+    file: Box<dyn StorageBackend>,
     durability: Durability,
     /// Where a chain is long enough for a checkpoint.
     bytes_max: u64,
@@ -45,18 +46,15 @@ pub(super) struct Entry {
 }
 
 impl Journal {
-    /// Opens the file; `applied` is the number of the last commit that the tables hold. Gives the
+    /// Takes over the file; `applied` is the number of the last commit that the tables hold. Gives the
     /// commits that they lack.
     pub(super) fn open(
-        path: &Path,
+        file: Box<dyn StorageBackend>,
         applied: u64,
         options: &Options,
     ) -> Result<(Self, Vec<Entry>), EngineError> {
-        let opened = File::options().read(true).write(true).create(true).truncate(false).open(path);
-        let file = opened.map_err(|source| failed("open the journal", source))?;
-        let length = file.metadata().map(|metadata| metadata.len());
-        let len = length.map_err(|source| failed("look at the journal", source))?;
-        let content = content(&file, len).map_err(|source| failed("read the journal", source))?;
+        let len = file.len().map_err(|source| failed("look at the journal", source))?;
+        let content = content(&*file, len).map_err(|source| failed("read the journal", source))?;
         let mut missing = Vec::new();
         for (number, changes) in chain(content).filter(|(number, _)| applied < *number) {
             let expected = applied + 1 + missing.len() as u64;
@@ -96,7 +94,7 @@ impl Journal {
         }
         self.end = 0;
         // Only spares the next start from reading the old chain, so it need not be synced.
-        let emptied = self.file.write_all_at(&[0; HEADER_BYTES], 0);
+        let emptied = self.file.write(0, &[0; HEADER_BYTES]);
         emptied.map_err(|source| failed("empty the journal", source))
     }
 
@@ -116,7 +114,7 @@ impl Journal {
         head[4..].copy_from_slice(&crc32fast::hash(rest).to_le_bytes());
 
         self.grow(self.end + self.buffer.len() as u64)?;
-        let written = self.file.write_all_at(&self.buffer, self.end);
+        let written = self.file.write(self.end, &self.buffer);
         written.map_err(|source| failed("write the journal", source))?;
         if self.durability == Durability::Synced {
             self.file.sync_data().map_err(|source| failed("sync the journal", source))?;
@@ -134,7 +132,7 @@ impl Journal {
     /// Makes the file at least this long.
     fn grow(&mut self, len: u64) -> Result<(), EngineError> {
         while self.len < len {
-            let grown = self.file.write_all_at(&vec![0; GROW_BYTES as usize], self.len);
+            let grown = self.file.write(self.len, &vec![0; GROW_BYTES as usize]);
             grown.map_err(|source| failed("make the journal longer", source))?;
             self.len += GROW_BYTES;
         }
@@ -143,14 +141,14 @@ impl Journal {
 }
 
 /// What the file holds; nothing if its chain is empty.
-fn content(file: &File, len: u64) -> io::Result<Bytes> {
+fn content(file: &dyn StorageBackend, len: u64) -> io::Result<Bytes> {
     let mut header = [0; HEADER_BYTES];
     let empty = len < HEADER_BYTES as u64 || {
-        file.read_exact_at(&mut header, 0)?;
+        file.read(0, &mut header)?;
         header == [0; HEADER_BYTES]
     };
     let mut content = vec![0; if empty { 0 } else { len as usize }];
-    file.read_exact_at(&mut content, 0)?;
+    file.read(0, &mut content)?;
     Ok(content.into())
 }
 
@@ -190,8 +188,18 @@ pub(super) fn failed(tried: &'static str, source: io::Error) -> EngineError {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs::File, path::Path};
+
+    use redb::backends::FileBackend;
+
     use super::*;
     use crate::engine::StreamId;
+
+    fn file(path: &Path) -> Box<dyn StorageBackend> {
+        let mut options = File::options();
+        let file = options.read(true).write(true).create(true).truncate(false).open(path).unwrap();
+        Box::new(FileBackend::new(file).unwrap())
+    }
 
     fn append(number: u64) -> Vec<Change> {
         let record = Bytes::from(format!("record {number}"));
@@ -199,7 +207,7 @@ mod tests {
     }
 
     fn open(path: &Path, applied: u64) -> (Journal, Vec<u64>) {
-        let (journal, missing) = Journal::open(path, applied, &Options::default()).unwrap();
+        let (journal, missing) = Journal::open(file(path), applied, &Options::default()).unwrap();
         for entry in &missing {
             assert_eq!(entry.changes, append(entry.number));
         }
@@ -256,7 +264,7 @@ mod tests {
         let path = dir.path().join("journal");
         let (mut journal, _) = open(&path, 9);
         journal.write(&append(10)).unwrap();
-        let refused = Journal::open(&path, 3, &Options::default());
+        let refused = Journal::open(file(&path), 3, &Options::default());
         assert!(matches!(refused, Err(EngineError::Damaged { .. })), "{refused:?}");
     }
 }

@@ -1,19 +1,17 @@
 //! The tables in their file.
 
-use std::{
-    path::Path,
-    sync::{PoisonError, RwLock, RwLockReadGuard},
-};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
 use bytes::Bytes;
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, Table, TableDefinition,
-    WriteTransaction,
+    Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, Table,
+    TableDefinition, WriteTransaction,
 };
 use studio_streams::ProducerState;
 
 use super::{
-    Answer, Ask, Change, EngineError, Place, StreamId, StreamRow, Way, journal, page::PageOf,
+    Answer, Ask, Change, EngineError, Place, StreamId, StreamRow, Way, files::AnyFile, journal,
+    page::PageOf,
 };
 
 /// Path → id, closed. The tail is the last record's key, so that an append touches one row less.
@@ -46,8 +44,12 @@ pub(super) enum NotOpened {
 }
 
 impl Tables {
-    pub(super) fn open(path: &Path, cache_bytes: usize) -> Result<Self, NotOpened> {
-        let created = Database::builder().set_cache_size(cache_bytes).create(path);
+    pub(super) fn open(
+        file: Box<dyn StorageBackend>,
+        cache_bytes: usize,
+    ) -> Result<Self, NotOpened> {
+        let mut builder = Database::builder();
+        let created = builder.set_cache_size(cache_bytes).create_with_backend(AnyFile(file));
         let database = created.map_err(|error| {
             if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
                 NotOpened::InUse
