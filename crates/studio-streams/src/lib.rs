@@ -4,11 +4,13 @@
 //! [`ProducerStamp`] and [`Write`] (what is appended, and by whom), [`CreateOptions`] (how a
 //! stream is made), [`StreamStore`] (the port), [`rules`] (what becomes of a create and a write),
 //! [`SessionWriter`] (one owner of what a server writes to one stream), [`MemoryStreams`] (the
-//! store for tests), `contract` (the tests every store passes; a feature).
+//! store for tests), [`copy`] (all of one store into another), `contract` (the tests every store
+//! passes; a feature).
 
 mod content_type;
 #[cfg(feature = "contract")]
 pub mod contract;
+pub mod copy;
 mod create;
 mod follow;
 mod frame;
