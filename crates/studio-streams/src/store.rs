@@ -110,6 +110,14 @@ pub enum StreamError {
         /// Why.
         reason: String,
     },
+    /// The store will never take it (too large, not JSON, no right to write); nothing was written.
+    #[error("stream {path} does not take this: {reason}")]
+    Refused {
+        /// Which.
+        path: StreamPath,
+        /// Why.
+        reason: String,
+    },
     /// The store could not be reached or failed. The record may have been written all the same.
     #[error("stream {path} could not be {tried}")]
     Failed {

@@ -113,13 +113,14 @@ pub async fn a_fork_can_take_a_part_of_an_append(store: Arc<dyn StreamStore>) {
 
 pub async fn a_fork_of_text_can_take_a_part_of_a_record(store: Arc<dyn StreamStore>) {
     let source = path("source");
-    let plain = Some("text/plain".parse::<ContentType>().unwrap());
-    let made = CreateOptions { content_type: plain.clone(), ..CreateOptions::default() };
+    let content_type = Some("text/plain".parse::<ContentType>().unwrap());
+    let made = CreateOptions { content_type, ..CreateOptions::default() };
     store.create(&source, made).await.unwrap();
-    let at = store.append(&source, batch(["first"]), None).await.unwrap().next().clone();
-    store.append(&source, batch(["second"]), None).await.unwrap();
+    let plain = |text: &str| Batch::new(vec![Bytes::from(text.to_owned())]).unwrap();
+    let at = store.append(&source, plain("first"), None).await.unwrap().next().clone();
+    store.append(&source, plain("second"), None).await.unwrap();
     let copy = path("copy");
-    let initial = Some(batch(["XY"]));
+    let initial = Some(plain("XY"));
     let sliced = CreateOptions { initial, ..options(&source, Some(at.clone()), 3) };
     store.create(&copy, sliced).await.unwrap();
     assert_eq!(all(&store, &copy).await.concat(), "firstsecXY");
