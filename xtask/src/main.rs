@@ -6,6 +6,7 @@
 
 mod checks;
 mod machine;
+mod node;
 mod setup;
 mod step;
 
@@ -15,7 +16,8 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
   setup          install what the tests need and is missing here: system packages, a running
-                 Docker engine, the agents' programs, the sandbox images; nothing is done twice
+                 Docker engine, the agents' programs, the sandbox images, the packages of
+                 tools/durable-streams; nothing is done twice
   test           setup, then everything: format, lints, tests, documentation tests
   test ARGS...   setup, then only `cargo test ARGS...`, for example: test -p studio-flows
   bench          setup, then the benchmarks: about five minutes

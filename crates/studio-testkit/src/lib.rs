@@ -3,13 +3,14 @@
 //! Reading order: [`needs`] (what a test asks of the machine, and the message when it is missing),
 //! [`ModelServer`] (the scripted model that real agents talk to), [`StudioServer`] (the server
 //! program: started, killed, restarted), [`SseReader`] (a reader of server-sent events that can be
-//! cut and resumed), [`wait_for`] (bounded polling where no event exists).
+//! cut and resumed), [`NodeTool`] (the official tools of the Durable Streams protocol), [`wait_for`] (bounded polling where no event exists).
 //!
 //! Only for tests, examples and benchmarks: helpers panic with a message that says what to do.
 
 mod engine;
 mod model_server;
 pub mod needs;
+mod node;
 mod processes;
 mod server;
 mod sse;
@@ -17,6 +18,7 @@ mod wait;
 
 pub use engine::{containers_labelled, remove_containers_labelled};
 pub use model_server::ModelServer;
+pub use node::NodeTool;
 pub use processes::processes_under;
 pub use server::{ServerBuilder, StudioServer};
 pub use sse::{SseError, SseEvent, SseItem, SseParser, SseReader};

@@ -1,0 +1,65 @@
+//! The packages of `tools/durable-streams`: the published conformance suite and the official
+//! client and server, installed once for each content of the lock file.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::machine::{cache_dir, root};
+use crate::step::{Done, run_quietly};
+
+/// What decides which packages are installed.
+const FILES: [&str; 2] = ["package.json", "package-lock.json"];
+
+/// Where they are, once they are there.
+pub(crate) fn durable_streams() -> Done<PathBuf> {
+    let tool = root().join("tools/durable-streams");
+    let mut texts = Vec::new();
+    for name in FILES {
+        let path = tool.join(name);
+        let text = std::fs::read(&path).map_err(|error| format!("{}: {error}", path.display()))?;
+        texts.push(text);
+    }
+    let all = cache_dir()?.join("node");
+    let whole = all.join(format!("{:016x}", hash(&texts.concat())));
+    if whole.is_dir() {
+        return Ok(whole);
+    }
+    println!("    installing the packages of tools/durable-streams");
+    let fail = |error: std::io::Error| format!("{}: {error}", all.display());
+    let part = all.join(format!("part-{}", std::process::id()));
+    std::fs::create_dir_all(&part).map_err(fail)?;
+    for (name, text) in FILES.iter().zip(&texts) {
+        std::fs::write(part.join(name), text).map_err(fail)?;
+    }
+    // Nothing of the packages is run while they are installed.
+    let options = ["ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"];
+    let installed = run_quietly(Command::new("npm").args(options).current_dir(&part));
+    // Renamed when whole: an interrupted installation is never taken for one.
+    match installed.and_then(|_| std::fs::rename(&part, &whole).map_err(fail)) {
+        Ok(()) => Ok(whole),
+        // Another run was faster.
+        Err(_) if whole.is_dir() => std::fs::remove_dir_all(&part).map(|()| whole).map_err(fail),
+        Err(error) => {
+            std::fs::remove_dir_all(&part).map_err(fail)?;
+            Err(error)
+        }
+    }
+}
+
+/// FNV-1a: tells one content from another, for a name. studio-testkit has the same.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hash_is_the_published_one() {
+        assert_eq!(hash(b""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(hash(b"foobar"), 0x8594_4171_f739_67e8);
+    }
+}
