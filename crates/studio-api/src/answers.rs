@@ -35,6 +35,9 @@ pub struct HealthAnswer {
 pub struct HealthChecks {
     /// `ok` or `error`: whether an append would be taken now.
     pub streams: String,
+    /// Why it would not: the disk is full, the stream service does not answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub streams_error: Option<String>,
     /// The sandbox runtime's name.
     pub sandbox: String,
     /// `ok` or `error`: whether a sandbox could be made now.
@@ -47,6 +50,14 @@ pub struct HealthChecks {
     pub isolation: Option<String>,
     /// `ok` or `pending`: whether everything that an earlier server left is taken up again.
     pub recovery: String,
+    /// `ok`, or `taken_over`: another server over the same streams works on in this one's place;
+    /// this one has stood down.
+    #[serde(default = "ok")]
+    pub lease: String,
+}
+
+fn ok() -> String {
+    "ok".to_owned()
 }
 
 /// `GET /api/config`.

@@ -86,6 +86,7 @@ impl Inner {
         let path = StreamPath::session(info.id);
         let options = CreateOptions { initial, ..CreateOptions::default() };
         self.parts.streams.create(&path, options).await.map_err(create_failed)?;
+        self.make_here(info.id);
         self.registry.register(info.clone(), private).await.map_err(FlowError::registry)?;
         Ok(())
     }

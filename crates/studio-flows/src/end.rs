@@ -29,7 +29,11 @@ impl Studio {
 
 impl Inner {
     async fn interrupt(&self, id: SessionId) -> Result<(), FlowError> {
-        let Ok(record) = self.record(id) else { return Ok(()) };
+        let record = match self.record(id) {
+            Ok(record) => record,
+            Err(error) if error.is_anothers() => return Err(error),
+            Err(_unknown) => return Ok(()),
+        };
         match record.internal.phase {
             Phase::Ended => Ok(()),
             Phase::Started | Phase::Hosted => self.interrupt_turn(id).await,
@@ -46,7 +50,11 @@ impl Inner {
                 self.end(id, "cancelled", SessionStatus::Cancelled).await
             }
             // What a first cancel could not remove is removed now.
-            Ok(_cancelled) => self.remove_sandbox(id).await,
+            Ok(_cancelled) => {
+                self.unless_taken_over().await?;
+                self.remove_sandbox(id).await
+            }
+            Err(error) if error.is_anothers() => Err(error),
             Err(_unknown) => Ok(()),
         }
     }
@@ -57,12 +65,16 @@ impl Inner {
         self.take_note(id);
         self.registry.delete(id).await.map_err(FlowError::registry)?;
         self.gates.forget(id);
+        self.forget_making(id);
         let deleted = self.parts.streams.delete(&StreamPath::session(id)).await;
-        deleted.map_err(|source| FlowError::Write { session: id, source: Arc::new(source) })
+        deleted
+            .map(drop)
+            .map_err(|source| FlowError::Write { session: id, source: Arc::new(source) })
     }
 
     async fn interrupt_turn(&self, id: SessionId) -> Result<(), FlowError> {
         let live = self.live(id).await?;
+        self.unless_taken_over().await?;
         live.bridge.interrupt().await.map_err(|e| FlowError::bridge(id, &e))?;
         // What no agent waits for (a hook's question) is rejected here.
         self.reject_gates(&live).await?;
@@ -90,6 +102,7 @@ impl Inner {
         let record = self.record(id)?;
         let live = match self.live(id).await {
             Ok(live) => live,
+            Err(error) if error.is_anothers() => return Err(error),
             // Its sandbox does not answer: what can be done without it is done.
             Err(error) => {
                 self.mark_ended(id, status).await?;

@@ -113,6 +113,9 @@ pub enum FlowError {
     /// A newer server owns the session.
     #[error("session {0} was taken over by another server")]
     Fenced(SessionId),
+    /// Another server has taken over the whole studio; this one has stood down.
+    #[error("another server has taken over this studio")]
+    StoodDown,
     /// The studio is stopping.
     #[error("the studio is stopping")]
     Stopping,
@@ -123,7 +126,15 @@ impl FlowError {
         if let RegistryError::NotFound { session } = source {
             return Self::NoSession(session);
         }
+        if let RegistryError::Fenced { .. } = source {
+            return Self::StoodDown;
+        }
         Self::Registry { source: Arc::new(source) }
+    }
+
+    /// Whether it only says that another server owns what this one wanted to work on.
+    pub(crate) fn is_anothers(&self) -> bool {
+        matches!(self, Self::Fenced(_) | Self::StoodDown)
     }
 
     pub(crate) fn sandbox(session: SessionId, source: SandboxError) -> Self {

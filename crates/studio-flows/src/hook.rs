@@ -84,7 +84,7 @@ impl Inner {
         drop(asking);
         let patience = self.parts.settings.gates.hook;
         let waited = tokio::select! {
-            () = self.stop.cancelled() => return Err(FlowError::Stopping),
+            () = self.stop.cancelled() => return Err(self.stopping()),
             waited = tokio::time::timeout(patience, self.gates.wait(live.id, &gate)) => waited,
         };
         match waited {

@@ -31,6 +31,10 @@ impl Inner {
             Ok(state) if state.activity != Activity::Idle => return,
             Ok(_) | Err(_) => {}
         }
+        if let Err(error) = self.surely_ours().await {
+            tracing::debug!(session.id = %live.id, "session {} is not put down: {error}", live.id);
+            return;
+        }
         live.token.cancel();
         live.jobs.close();
         live.jobs.wait().await;

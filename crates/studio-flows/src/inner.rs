@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicBool, AtomicU64, Ordering},
@@ -36,6 +36,9 @@ pub(crate) struct Inner {
     pub(crate) weak: Weak<Inner>,
     epochs: AtomicU64,
     live: Mutex<HashMap<SessionId, Slot>>,
+    /// Sessions that this server made: their flows are in its memory, so nothing of them is to be
+    /// taken up from the log. Not told by the clock: another server's may go differently.
+    made_here: Mutex<HashSet<SessionId>>,
     /// Changes of sessions that agents caused and that are not in the registry yet; merged per
     /// session, so at most one entry for each.
     dirty: Mutex<BTreeMap<SessionId, SessionUpdate>>,
@@ -69,6 +72,7 @@ impl Inner {
             weak,
             epochs: AtomicU64::new(first_epoch),
             live: Mutex::default(),
+            made_here: Mutex::default(),
             dirty: Mutex::default(),
             dirtied: Notify::new(),
         }
@@ -89,13 +93,14 @@ impl Inner {
     }
 
     pub(crate) fn record(&self, id: SessionId) -> Result<Arc<SessionRecord>, FlowError> {
+        self.is_ours()?;
         self.registry.get(id).ok_or(FlowError::NoSession(id))
     }
 
     /// The session in use: taken up when it was not.
     pub(crate) async fn live(&self, id: SessionId) -> Result<Arc<Live>, FlowError> {
         if self.stop.is_cancelled() {
-            return Err(FlowError::Stopping);
+            return Err(self.stopping());
         }
         let record = self.record(id)?;
         let slot = {
@@ -112,6 +117,20 @@ impl Inner {
             Err(_) => self.put_down(id),
         }
         live
+    }
+
+    /// Notes that this server makes the session.
+    pub(crate) fn make_here(&self, id: SessionId) {
+        lock(&self.made_here).insert(id);
+    }
+
+    pub(crate) fn is_made_here(&self, id: SessionId) -> bool {
+        lock(&self.made_here).contains(&id)
+    }
+
+    /// Forgets that the session was made here: there is no such session any more.
+    pub(crate) fn forget_making(&self, id: SessionId) {
+        lock(&self.made_here).remove(&id);
     }
 
     /// The session if it is in use now.

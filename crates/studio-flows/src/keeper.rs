@@ -104,6 +104,7 @@ impl Listener for Keeper {
             Told::Fenced => {
                 tracing::warn!(session.id = %session, "session {session} was taken over by another server");
                 inner.put_down(session);
+                inner.look_who_leads(session);
             }
             Told::Failed(why) => {
                 tracing::error!(session.id = %session, error = why, "the bridge of session {session} failed");

@@ -21,6 +21,7 @@ mod redeliver;
 mod relay;
 mod respond;
 mod settings;
+mod stand_down;
 mod studio;
 pub mod words;
 

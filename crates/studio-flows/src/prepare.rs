@@ -19,6 +19,8 @@ use crate::{FlowError, inner::Inner, live::Live, relay::HookRelay, words::Infra}
 
 /// Progress lines that may wait to be written; more are dropped, the sandbox is made all the same.
 const PROGRESS_WAITING_MAX: usize = 64;
+/// How often a sandbox is made that another server makes at the same time.
+const MAKE_ATTEMPTS_MAX: u32 = 3;
 /// Where an app inside a sandbox listens (`VITE_PORT`).
 const APP_PORT: u16 = 5173;
 
@@ -133,23 +135,40 @@ impl Inner {
         let doing = log(LogLevel::Build, format!("Creating {runtime} sandbox..."));
         live.bridge.record(vec![doing]).await.map_err(|e| FlowError::bridge(live.id, &e))?;
         let spec = self.spec(live, record);
-        let (sink, mut progress) = progress_channel();
         let failed = |source| FlowError::sandbox(live.id, source);
-        // What an earlier server left half-made under this session's name is of no use.
-        self.parts.provider.destroy_session(live.id).await.map_err(failed)?;
-        let create = self.parts.provider.create(&spec, sink);
-        tokio::pin!(create);
+        let mut attempt = 1;
         let sandbox = loop {
+            // What an earlier server left half-made under this session's name is of no use.
+            self.parts.provider.destroy_session(live.id).await.map_err(failed)?;
+            match self.try_to_make_sandbox(live, &spec).await? {
+                Ok(sandbox) => break sandbox,
+                // A server that was just taken over was about to make it, too.
+                Err(SandboxError::Exists { .. }) if attempt < MAKE_ATTEMPTS_MAX => attempt += 1,
+                Err(error) => return Err(failed(error)),
+            }
+        };
+        self.sandbox_is_ready(live, &sandbox).await?;
+        Ok(sandbox)
+    }
+
+    /// Makes a sandbox and tells what its provider tells meanwhile.
+    async fn try_to_make_sandbox(
+        &self,
+        live: &Live,
+        spec: &SandboxSpec,
+    ) -> Result<Result<Arc<dyn Sandbox>, SandboxError>, FlowError> {
+        let (sink, mut progress) = progress_channel();
+        let create = self.parts.provider.create(spec, sink);
+        tokio::pin!(create);
+        loop {
             tokio::select! {
-                made = &mut create => break made.map_err(failed)?,
+                made = &mut create => return Ok(made),
                 Some(Progress(line)) = progress.recv() => {
                     let line = log(LogLevel::Verbose, line);
                     live.bridge.record(vec![line]).await.map_err(|e| FlowError::bridge(live.id, &e))?;
                 }
             }
-        };
-        self.sandbox_is_ready(live, &sandbox).await?;
-        Ok(sandbox)
+        }
     }
 
     fn spec(&self, live: &Live, record: &SessionRecord) -> SandboxSpec {
@@ -333,6 +352,10 @@ impl Inner {
     }
 
     async fn preparation_failed(&self, live: &Live, error: &FlowError) {
+        if error.is_anothers() {
+            // The other server goes on with it.
+            return;
+        }
         let why = crate::error::causes(error);
         tracing::warn!(session.id = %live.id, error = why, "session {} could not be prepared", live.id);
         let events = vec![
@@ -346,18 +369,20 @@ impl Inner {
         if let Err(error) = live.bridge.record(events).await {
             tracing::warn!(session.id = %live.id, "the failure of session {} is not in its log: {error}", live.id);
         }
-        // Nothing half-made stays behind; what cannot be removed now is at the next start.
-        if let Err(error) = self.remove_sandbox(live.id).await {
-            tracing::warn!(session.id = %live.id, "the sandbox of session {} could not be removed: {error}", live.id);
-        }
-        live.set_sandbox(None);
         let failed = |u: &mut SessionUpdate| {
             u.status = Some(SessionStatus::Error);
             u.phase = Some(Phase::Ended);
             u.sandbox = Some(None);
         };
+        live.set_sandbox(None);
+        // First the decision: what is removed without it may be another server's by now.
         if let Err(error) = self.update(live.id, failed).await {
             tracing::warn!(session.id = %live.id, "session {} is not marked as failed: {error}", live.id);
+            return;
+        }
+        // Nothing half-made stays behind; what cannot be removed now is at the next start.
+        if let Err(error) = self.remove_sandbox(live.id).await {
+            tracing::warn!(session.id = %live.id, "the sandbox of session {} could not be removed: {error}", live.id);
         }
     }
 

@@ -94,6 +94,10 @@ impl Inner {
     /// Removes sandboxes and streams of sessions that are ended or gone: what a server left that
     /// died between two steps.
     async fn remove_leftovers(&self) {
+        if let Err(error) = self.surely_ours().await {
+            tracing::warn!("what earlier servers left is not removed now: {error}");
+            return;
+        }
         match self.parts.provider.list().await {
             Ok(found) => {
                 for (id, _reference) in found {
@@ -148,8 +152,7 @@ impl Inner {
     pub(crate) async fn take_up(&self, record: Arc<SessionRecord>) -> Result<Arc<Live>, FlowError> {
         let id = record.info.id;
         let read = |source| FlowError::Read { session: id, source: Arc::new(source) };
-        let fresh = self.started_at <= record.info.created_at;
-        let at_work = is_at_work(&record) && !fresh;
+        let at_work = is_at_work(&record) && !self.is_made_here(id);
         // Only what was at work may have more in its log than in the registry.
         let told = if at_work { self.fold(id).await.map_err(read)? } else { Told::default() };
         let unheard = at_work && !told.heard && told.last_turn.is_none();
@@ -197,7 +200,13 @@ impl Inner {
         let streams = Arc::clone(&self.parts.streams);
         SessionWriter::take_over(streams, StreamPath::session(id), producer, epoch, first)
             .await
-            .map_err(|source| FlowError::Write { session: id, source: Arc::new(source) })
+            .map_err(|source| {
+                if matches!(source, StreamError::Fenced { .. }) {
+                    self.look_who_leads(id);
+                    return FlowError::Fenced(id);
+                }
+                FlowError::Write { session: id, source: Arc::new(source) }
+            })
     }
 
     async fn fold(&self, id: SessionId) -> Result<Told, StreamError> {

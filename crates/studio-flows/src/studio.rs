@@ -63,6 +63,7 @@ impl Studio {
         inner.tasks.spawn(Arc::clone(&inner).keep_deadlines());
         inner.tasks.spawn(Arc::clone(&inner).recover());
         inner.tasks.spawn(Arc::clone(&inner).put_down_idle());
+        inner.tasks.spawn(Arc::clone(&inner).stand_down_when_taken_over());
         Ok(Self { inner })
     }
 
@@ -81,7 +82,7 @@ impl Studio {
         F: Future<Output = Result<T, FlowError>> + Send + 'static,
     {
         if self.inner.stop.is_cancelled() {
-            return Err(FlowError::Stopping);
+            return Err(self.inner.stopping());
         }
         let task = self.inner.tasks.spawn(flow(Arc::clone(&self.inner)));
         match task.await {
@@ -89,7 +90,7 @@ impl Studio {
             // A fault of ours stays one for who asked; see the HTTP layer for what becomes of it.
             Err(error) => match error.try_into_panic() {
                 Ok(panic) => std::panic::resume_unwind(panic),
-                Err(_cancelled) => Err(FlowError::Stopping),
+                Err(_cancelled) => Err(self.inner.stopping()),
             },
         }
     }
@@ -110,6 +111,7 @@ impl Studio {
             sandbox: told(sandbox),
             runtime: parts.provider.name(),
             recovered: self.inner.recovered.load(Ordering::Acquire),
+            taken_over: self.inner.registry.is_fenced(),
         }
     }
 
@@ -140,14 +142,16 @@ impl Studio {
 
     /// Sessions, newest first; `after` is the last id of the page before.
     pub fn sessions(&self, after: Option<SessionId>, max: usize) -> Result<SessionPage, FlowError> {
+        self.inner.is_ours()?;
         let page = self.inner.registry.page(after, max).map_err(FlowError::registry)?;
         let shown = page.records.iter().map(|record| self.inner.shown(&record.info));
         Ok(SessionPage { sessions: shown.collect(), next: page.next })
     }
 
-    /// The session's events from a place on, then live.
+    /// The session's events from a place on, then live. They come from the stream, so they are
+    /// told also by a studio that has stood down.
     pub async fn watch(&self, id: SessionId, from: Offset) -> Result<Follow, FlowError> {
-        self.inner.record(id)?;
+        self.inner.registry.get(id).ok_or(FlowError::NoSession(id))?;
         let followed = self.inner.parts.streams.follow(&StreamPath::session(id), from).await;
         followed.map_err(|source| {
             if matches!(source, StreamError::NotFound { .. }) {

@@ -159,6 +159,8 @@ pub struct Health {
     pub runtime: &'static str,
     /// Everything recorded before is back.
     pub recovered: bool,
+    /// Another server has taken over: this one has stood down and never works again.
+    pub taken_over: bool,
 }
 
 /// A page of sessions, newest first.

@@ -83,7 +83,7 @@ impl From<FlowError> for Problem {
                 (ErrorCode::AgentUnreachable, None)
             }
             FlowError::NoCredentials => (ErrorCode::NoCredentials, Some(error.to_string())),
-            FlowError::Fenced(_) => (ErrorCode::TakenOver, None),
+            FlowError::Fenced(_) | FlowError::StoodDown => (ErrorCode::TakenOver, None),
             FlowError::Undelivered { reason, .. } => {
                 let told = format!("The agent could not be reached: {reason}");
                 (ErrorCode::AgentUnreachable, Some(told))

@@ -24,15 +24,20 @@ const PAGE: &str = include_str!("page.html");
 /// `GET /api/health`: whether the studio can work, asked for real.
 pub(crate) async fn health(State(state): State<HttpState>) -> (StatusCode, Json<HealthAnswer>) {
     let health = state.studio().health().await;
-    let healthy = health.streams.is_ok() && health.sandbox.is_ok() && health.recovered;
+    let healthy = health.streams.is_ok()
+        && health.sandbox.is_ok()
+        && health.recovered
+        && !health.taken_over;
     let word = |good: bool| if good { "ok" } else { "error" }.to_owned();
     let checks = HealthChecks {
         streams: word(health.streams.is_ok()),
+        streams_error: health.streams.err(),
         sandbox: health.runtime.to_owned(),
         sandbox_state: word(health.sandbox.is_ok()),
         sandbox_error: health.sandbox.err(),
         isolation: state.settings().isolation.clone(),
         recovery: if health.recovered { "ok" } else { "pending" }.to_owned(),
+        lease: if health.taken_over { "taken_over" } else { "ok" }.to_owned(),
     };
     let version = env!("CARGO_PKG_VERSION").to_owned();
     let status = if healthy { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

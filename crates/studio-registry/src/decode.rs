@@ -93,7 +93,7 @@ pub(crate) fn decode(data: &[u8]) -> Result<Option<RegistryEntry>, serde_json::E
 
 /// The type of an entry that begins with it, as all of ours do: saves a look at all the rest. A
 /// type with an escape in it is none that we know, so it may be cut short.
-fn first_field(data: &[u8]) -> Option<&str> {
+pub(crate) fn first_field(data: &[u8]) -> Option<&str> {
     let rest = data.strip_prefix(br#"{"type":""#)?;
     let end = rest.iter().position(|byte| matches!(byte, b'"' | b'\\'))?;
     std::str::from_utf8(&rest[..end]).ok()

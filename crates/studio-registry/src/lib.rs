@@ -2,8 +2,9 @@
 //!
 //! Reading order: [`Registry`] (what others hold), [`SessionRecord`] (one session), `table`
 //! (the fold: the only place where it changes), `decode` (what counts as an entry), `load` (the
-//! start: snapshot, tail, lease), `owner` (the one task that writes, with group commit),
-//! `snapshot` (how a start stays short), [`RegistryError`].
+//! start: snapshot, tail, lease), `owner` (the one task that writes, with group commit), `rival`
+//! (how a server learns that another has taken over), `snapshot` (how a start stays short),
+//! [`RegistryError`].
 
 mod decode;
 mod error;
@@ -11,6 +12,7 @@ mod load;
 mod owner;
 mod record;
 mod registry;
+mod rival;
 mod snapshot;
 mod staged;
 mod table;

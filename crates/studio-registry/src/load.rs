@@ -18,6 +18,8 @@ pub(crate) struct Loaded {
     pub(crate) table: Table,
     pub(crate) writer: SessionWriter,
     pub(crate) tail: Tail,
+    /// The place that was read up to: behind this server's own first entry.
+    pub(crate) read_to: Offset,
 }
 
 /// How much lies behind the last snapshot, and where the table stands.
@@ -61,7 +63,7 @@ pub(crate) async fn load(
         entries: fold.entries,
         bytes: fold.bytes,
         snapshot_bytes: fold.snapshot_bytes,
-        covered: Some(fold.next),
+        covered: Some(fold.next.clone()),
     };
     tracing::info!(
         registry.sessions = fold.table.len(),
@@ -70,7 +72,7 @@ pub(crate) async fn load(
         "the registry holds {} sessions",
         fold.table.len()
     );
-    Ok(Loaded { table: fold.table, writer, tail })
+    Ok(Loaded { table: fold.table, writer, tail, read_to: fold.next })
 }
 
 async fn take_over(

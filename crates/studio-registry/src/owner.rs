@@ -5,7 +5,7 @@ use studio_ids::SessionId;
 use studio_streams::{Appended, Batch, SessionWriter, StreamError};
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
     time::{Duration, Instant, sleep_until},
 };
 
@@ -46,9 +46,17 @@ pub(crate) enum Request {
 /// All that can be written.
 pub(crate) enum What {
     Register(Box<SessionRecord>),
-    Change { id: SessionId, decide: Decide },
+    Change {
+        id: SessionId,
+        decide: Decide,
+    },
     Delete(SessionId),
-    Map { transcript_path: String, id: SessionId },
+    Map {
+        transcript_path: String,
+        id: SessionId,
+    },
+    /// Nothing new: that this server still may write.
+    Lead,
 }
 
 /// The one task that writes the registry.
@@ -67,6 +75,8 @@ pub(crate) struct Owner {
     snapshot_asked: Vec<oneshot::Sender<bool>>,
     /// Who waits for the one that is being written.
     snapshot_awaited: Vec<oneshot::Sender<bool>>,
+    /// Ends with the owner.
+    _rival: JoinSet<()>,
 }
 
 impl Owner {
@@ -75,6 +85,7 @@ impl Owner {
         inbox: mpsc::Receiver<Request>,
         writer: SessionWriter,
         tail: Tail,
+        rival: JoinSet<()>,
     ) -> Self {
         Self {
             shared,
@@ -88,6 +99,7 @@ impl Owner {
             snapshots_begun: 0,
             snapshot_asked: Vec::new(),
             snapshot_awaited: Vec::new(),
+            _rival: rival,
         }
     }
 
@@ -135,7 +147,7 @@ impl Owner {
                 return;
             }
             let shared = self.shared.clone();
-            let mut staged = Staged::new(&shared);
+            let mut staged = Staged::new(&shared, self.writer.epoch());
             let mut replies = Vec::new();
             while staged.entries.len() < BATCH_ENTRIES_MAX && staged.bytes < BATCH_BYTES_SOFT_MAX {
                 match requests.pop_front() {
@@ -159,7 +171,7 @@ impl Owner {
 
     /// Whether a batch can be written: nobody took over and no earlier one is in doubt.
     async fn may_write(&mut self) -> Result<(), RegistryError> {
-        if *self.shared.fenced.borrow() {
+        if self.shared.is_fenced() {
             return Err(RegistryError::Fenced { lease: self.writer.epoch() });
         }
         self.settle().await
@@ -234,12 +246,7 @@ impl Owner {
     fn failed(&mut self, error: StreamError) -> RegistryError {
         let lease = self.writer.epoch();
         if matches!(error, StreamError::Fenced { .. }) {
-            tracing::error!(
-                registry.lease = lease,
-                error = &error as &dyn std::error::Error,
-                "another server has taken over the registry; this one writes no more"
-            );
-            self.shared.fenced.send_replace(true);
+            self.shared.fence(lease, &error.to_string());
             return RegistryError::Fenced { lease };
         }
         tracing::warn!(
@@ -275,7 +282,7 @@ impl Owner {
         if self.snapshot.is_some() || !(asked || snapshot::is_due(&self.tail)) {
             return;
         }
-        let fenced = *self.shared.fenced.borrow();
+        let fenced = self.shared.is_fenced();
         let Some(covered) = self.tail.covered.clone().filter(|_| !fenced) else {
             // Not known just now: the next entry tells the place again.
             self.snapshot_asked.drain(..).for_each(|reply| tell(reply, false));

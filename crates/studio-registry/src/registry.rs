@@ -10,12 +10,13 @@ use studio_ids::{InstanceId, SessionId};
 use studio_streams::StreamStore;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 
 use crate::{
     RegistryError, SessionRecord, load,
     owner::{Owner, Request, What},
+    rival,
     table::Table,
 };
 
@@ -51,6 +52,7 @@ pub(crate) struct Shared {
     /// True once another server has taken over.
     pub(crate) fenced: watch::Sender<bool>,
     pub(crate) clock: Clock,
+    pub(crate) instance: InstanceId,
 }
 
 /// Sessions, newest first.
@@ -80,9 +82,12 @@ impl Registry {
             touching: Notify::new(),
             fenced: watch::Sender::new(false),
             clock,
+            instance,
         });
         let (requests, inbox) = mpsc::channel(REQUESTS_WAITING_MAX);
-        let owner = Owner::new(shared.clone(), inbox, loaded.writer, loaded.tail);
+        let mut rival = JoinSet::new();
+        rival.spawn(rival::watch(shared.clone(), store, lease, loaded.read_to));
+        let owner = Owner::new(shared.clone(), inbox, loaded.writer, loaded.tail, rival);
         let owner = Arc::new(Mutex::new(Some(tokio::spawn(owner.run()))));
         Ok(Self { shared, requests, owner, lease })
     }
@@ -94,11 +99,26 @@ impl Registry {
     }
 
     /// Returns when another server has taken over: this one is to stand down. Every write fails
-    /// with [`RegistryError::Fenced`] from then on.
+    /// with [`RegistryError::Fenced`] from then on. It is known at the latest with the next write,
+    /// and mostly at once: the registry follows its own stream for that.
     pub async fn fenced(&self) {
         let mut fenced = self.shared.fenced.subscribe();
         // The sender lives in `self`.
         fenced.wait_for(|fenced| *fenced).await.ok();
+    }
+
+    /// Whether [`Self::fenced`] would return at once.
+    pub fn is_fenced(&self) -> bool {
+        self.shared.is_fenced()
+    }
+
+    /// Asks the stream whether this server still may write: before something is done that
+    /// another server would not want. Writes an entry that changes nothing.
+    ///
+    /// Fails with [`RegistryError::Fenced`] when another server has taken over; with anything else
+    /// nobody knows.
+    pub async fn lead(&self) -> Result<(), RegistryError> {
+        self.ask(What::Lead).await.map(drop)
     }
 
     /// One session.
@@ -285,6 +305,20 @@ impl Shared {
     /// For the owner alone.
     pub(crate) fn table_mut(&self) -> RwLockWriteGuard<'_, Table> {
         self.table.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn is_fenced(&self) -> bool {
+        *self.fenced.borrow()
+    }
+
+    /// Notes that another server has taken over from the one with this lease.
+    pub(crate) fn fence(&self, lease: u64, why: &str) {
+        if !self.fenced.send_replace(true) {
+            tracing::error!(
+                registry.lease = lease,
+                "another server has taken over the registry, this one writes no more: {why}"
+            );
+        }
     }
 
     pub(crate) fn touched(&self) -> MutexGuard<'_, HashMap<SessionId, Timestamp>> {

@@ -11,6 +11,8 @@ use crate::{RegistryError, SessionRecord, owner::What, registry::Shared, table::
 /// batch sees the earlier ones, nobody else does.
 pub(crate) struct Staged<'a> {
     shared: &'a Shared,
+    /// Of the server that writes.
+    lease: u64,
     /// The sessions that the batch touches, as they are after it. The same fold as the table.
     after: Table,
     /// The sessions that were copied into `after`, or were seen to be unknown.
@@ -21,9 +23,10 @@ pub(crate) struct Staged<'a> {
 }
 
 impl<'a> Staged<'a> {
-    pub(crate) fn new(shared: &'a Shared) -> Self {
+    pub(crate) fn new(shared: &'a Shared, lease: u64) -> Self {
         Self {
             shared,
+            lease,
             after: Table::default(),
             looked_up: HashSet::new(),
             entries: Vec::new(),
@@ -60,6 +63,11 @@ impl<'a> Staged<'a> {
                 let found = self.find(id)?;
                 self.push(RegistryEntry::SessionMapped { transcript_path, session_id: id, ts })?;
                 Ok(Some(found))
+            }
+            What::Lead => {
+                let (instance, lease) = (self.shared.instance, self.lease);
+                self.push(RegistryEntry::WriterStarted { instance, lease, ts })?;
+                Ok(None)
             }
         }
     }

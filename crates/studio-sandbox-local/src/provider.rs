@@ -251,14 +251,15 @@ impl LocalProvider {
             SandboxError::Vendor { tried, source: error.into() }
         };
         let dir = place.dir().to_owned();
-        blocking(move || {
-            use std::os::unix::fs::DirBuilderExt;
-            std::fs::DirBuilder::new().mode(0o700).create(dir)
+        let inode = blocking(move || {
+            use std::os::unix::fs::{DirBuilderExt, MetadataExt};
+            std::fs::DirBuilder::new().mode(0o700).create(&dir)?;
+            Ok(std::fs::symlink_metadata(dir)?.ino())
         })
         .await
         .map_err(failed)?;
         // From here on there is something to be removed, whatever cuts this off.
-        let mut half_made = HalfMade { root: Some(self.shared.root.clone()), session };
+        let mut half_made = HalfMade { root: Some(self.shared.root.clone()), session, inode };
         let (made, written) = (place.clone(), record.clone());
         blocking(move || {
             std::fs::create_dir(made.tmp())?;
@@ -279,6 +280,17 @@ impl LocalProvider {
 struct HalfMade {
     root: Option<PathBuf>,
     session: SessionId,
+    /// The directory's. Another server may have taken the session over meanwhile, removed the
+    /// directory and made its own: that one is not ours to remove.
+    inode: u64,
+}
+
+impl HalfMade {
+    fn is_there(root: &Path, session: SessionId, inode: u64) -> bool {
+        use std::os::unix::fs::MetadataExt;
+        let there = std::fs::symlink_metadata(Place::new(root, session).dir());
+        there.is_ok_and(|there| there.ino() == inode)
+    }
 }
 
 impl Drop for HalfMade {
@@ -287,9 +299,11 @@ impl Drop for HalfMade {
         else {
             return;
         };
-        let session = self.session;
+        let (session, inode) = (self.session, self.inode);
         runtime.spawn_blocking(move || {
-            if let Err(error) = destroy(&root, session) {
+            if Self::is_there(&root, session, inode)
+                && let Err(error) = destroy(&root, session)
+            {
                 tracing::warn!(
                     session.id = %session, %error,
                     "a half-made local sandbox could not be removed; deleting its session tries again"

@@ -4,3 +4,4 @@
 mod restart;
 mod sessions;
 mod support;
+mod two;

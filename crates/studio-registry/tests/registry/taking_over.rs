@@ -26,7 +26,6 @@ async fn a_server_whose_lease_is_over_stands_down() {
     first.register(info(1), SessionPrivate::default()).await.unwrap();
     let second = open(&store).await;
     assert_eq!(second.lease(), first.lease() + 1);
-    assert!(futures_pending(first.fenced()).await, "it does not know yet");
 
     let refused = first.register(info(2), SessionPrivate::default()).await;
     assert!(matches!(refused, Err(RegistryError::Fenced { lease: 1 })));
@@ -86,10 +85,34 @@ async fn a_start_that_cannot_write_fails() {
     assert_eq!(open(&store).await.lease(), 1);
 }
 
-async fn futures_pending(future: impl Future<Output = ()>) -> bool {
-    tokio::select! {
-        biased;
-        () = future => false,
-        () = tokio::task::yield_now() => true,
-    }
+#[tokio::test]
+async fn a_server_learns_that_it_was_followed_also_when_it_has_nothing_to_write() {
+    let store = Disturbed::new();
+    let first = open(&store).await;
+    assert!(!first.is_fenced());
+    first.lead().await.unwrap();
+    first.register(info(1), SessionPrivate::default()).await.unwrap();
+    assert!(!first.is_fenced(), "its own entries are no rival's");
+    let second = open(&store).await;
+    let appends = store.appends.load(std::sync::atomic::Ordering::SeqCst);
+    tokio::time::timeout(Duration::from_secs(5), first.fenced()).await.unwrap();
+    assert_eq!(store.appends.load(std::sync::atomic::Ordering::SeqCst), appends);
+    assert!(matches!(first.lead().await, Err(RegistryError::Fenced { lease: 1 })));
+    second.lead().await.unwrap();
+    assert!(!second.is_fenced());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_cannot_follow_learns_it_with_its_next_write_or_when_it_can() {
+    let store = Disturbed::new();
+    store.follows.store(false, std::sync::atomic::Ordering::SeqCst);
+    let writing = open(&store).await;
+    let silent = open(&store).await;
+    let _newest = open(&store).await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert!(!writing.is_fenced() && !silent.is_fenced());
+    assert!(matches!(writing.lead().await, Err(RegistryError::Fenced { .. })));
+    assert!(writing.is_fenced() && !silent.is_fenced());
+    store.follows.store(true, std::sync::atomic::Ordering::SeqCst);
+    tokio::time::timeout(Duration::from_secs(60), silent.fenced()).await.unwrap();
 }

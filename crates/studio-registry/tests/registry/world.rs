@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicI64, AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering},
 };
 
 use async_trait::async_trait;
@@ -43,6 +43,8 @@ pub(crate) struct Disturbed {
     pub(crate) page_max: AtomicUsize,
     /// Snapshots that were removed.
     pub(crate) deleted: watch::Sender<usize>,
+    /// Whether streams can be followed.
+    pub(crate) follows: AtomicBool,
 }
 
 impl Disturbed {
@@ -56,6 +58,7 @@ impl Disturbed {
             reads: AtomicUsize::new(0),
             page_max: AtomicUsize::new(usize::MAX),
             deleted: watch::Sender::new(0),
+            follows: AtomicBool::new(true),
         })
     }
 
@@ -168,6 +171,10 @@ impl StreamStore for Disturbed {
     }
 
     async fn follow(&self, path: &StreamPath, from: Offset) -> Result<Follow, StreamError> {
+        if !self.follows.load(Ordering::SeqCst) {
+            let source = "it cannot be followed".into();
+            return Err(StreamError::Failed { path: path.clone(), tried: "followed", source });
+        }
         self.inner.follow(path, from).await
     }
 
