@@ -100,6 +100,11 @@ impl Studio {
         &self.inner.parts.settings
     }
 
+    /// The store that every fact is kept in.
+    pub fn streams(&self) -> &Arc<dyn StreamStore> {
+        &self.inner.parts.streams
+    }
+
     /// Whether it can work: real questions to the store and the provider, with a deadline.
     pub async fn health(&self) -> Health {
         let parts = &self.inner.parts;
