@@ -13,6 +13,9 @@ pub enum Scope {
     Room(RoomId),
     /// The operator: lists sessions, and stands in for any session's token.
     Operator,
+    /// A client that is a service of its own, another studio for example: reads and writes
+    /// streams, all of them, and nothing else.
+    Streams,
 }
 
 impl Scope {
@@ -24,6 +27,7 @@ impl Scope {
             Self::Relay(_) => 'y',
             Self::Room(_) => 'r',
             Self::Operator => 'o',
+            Self::Streams => 't',
         }
     }
 
@@ -35,6 +39,7 @@ impl Scope {
             Self::Relay(id) => format!("relay:{id}"),
             Self::Room(id) => format!("room:{id}"),
             Self::Operator => "operator:".to_owned(),
+            Self::Streams => "streams:".to_owned(),
         }
     }
 
@@ -44,7 +49,7 @@ impl Scope {
         match self {
             Self::Session(id) => Some(id.to_string()),
             Self::Hook(_) | Self::Room(_) => Some(self.message()),
-            Self::Relay(_) | Self::Operator => None,
+            Self::Relay(_) | Self::Operator | Self::Streams => None,
         }
     }
 }

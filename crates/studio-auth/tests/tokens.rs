@@ -27,6 +27,7 @@ fn scopes() -> Vec<Scope> {
         Scope::Relay(session()),
         Scope::Room(room),
         Scope::Operator,
+        Scope::Streams,
     ]
 }
 
