@@ -153,7 +153,7 @@ async fn fan_out(dir: &Path) {
             while let Some(frames) = follow.next().await.unwrap() {
                 let now = epoch.elapsed();
                 for frame in frames {
-                    let _event = frame.encoded(|record| {
+                    let _event = frame.encoded(studio_streams::Encoding::Events, |record| {
                         encodings.fetch_add(1, Ordering::Relaxed);
                         Some(record.data.clone())
                     });

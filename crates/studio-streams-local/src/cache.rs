@@ -27,6 +27,12 @@ impl<K: Eq + Hash + Clone, V> Cache<K, V> {
         self.hot.insert(key, value);
     }
 
+    /// Forgets everything.
+    pub(crate) fn clear(&mut self) {
+        self.hot.clear();
+        self.cold.clear();
+    }
+
     /// Forgets what was not used lately. Only called when every value is also in the engine.
     pub(crate) fn trim(&mut self) {
         if self.half <= self.hot.len() {

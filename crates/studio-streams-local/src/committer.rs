@@ -1,6 +1,10 @@
 //! The one owner of all writes: takes everything that waits, decides each in order, commits all of
 //! it at once, publishes what is durable and then answers.
 
+mod create;
+mod decide;
+mod expire;
+
 use std::{
     mem,
     sync::{
@@ -8,20 +12,19 @@ use std::{
         atomic::{AtomicUsize, Ordering},
         mpsc::{Receiver, RecvTimeoutError, TryRecvError},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use studio_streams::{
-    Appended, Batch, Created, Offset, ProducerId, ProducerStamp, ProducerState, StreamError,
-    StreamPath, Verdict,
-};
-use tokio::sync::oneshot;
+use studio_streams::{ProducerId, ProducerState, StreamError, StreamPath};
 
 use crate::{
+    Options,
     cache::Cache,
-    engine::{Change, EngineError, LogEngine, StreamId, StreamRow},
+    command::{Answer, Command, Reason, What},
+    engine::{Change, EngineError, LogEngine, StreamId, StreamInfo, StreamRow},
+    expiry::Expiries,
     live::{End, Hub},
-    store::{Refusal, not_found},
+    store::Refusal,
 };
 
 /// Commands that go into one commit at most; the rest waits for the next.
@@ -34,118 +37,73 @@ const SWEEP_ROWS: u32 = 2_000;
 const ROWS_CACHED_HALF: usize = 512;
 /// After this long without a command, rings that nobody needs are freed and the engine settles.
 const IDLE: Duration = Duration::from_secs(2);
-
-/// Something to be written, and who waits for it.
-pub(crate) struct Command {
-    pub(crate) path: StreamPath,
-    pub(crate) what: What,
-}
-
-pub(crate) enum What {
-    Create {
-        initial: Option<Batch>,
-        reply: Reply<Created>,
-    },
-    Append {
-        batch: Batch,
-        by: Option<ProducerStamp>,
-        reply: Reply<Appended>,
-    },
-    Close {
-        reply: Reply<()>,
-    },
-    Delete {
-        reply: Reply<()>,
-    },
-    /// Writes nothing; the answer shows that a write would be taken.
-    Probe {
-        reply: Reply<()>,
-    },
-}
-
-pub(crate) type Reply<T> = oneshot::Sender<Result<T, StreamError>>;
-
-impl Command {
-    /// Bytes of the records it brings.
-    pub(crate) fn size_bytes(&self) -> usize {
-        match &self.what {
-            What::Create { initial, .. } => initial.as_ref().map_or(0, Batch::size_bytes),
-            What::Append { batch, .. } => batch.size_bytes(),
-            What::Close { .. } | What::Delete { .. } | What::Probe { .. } => 0,
-        }
-    }
-}
-
-impl Command {
-    fn refuse(self, error: StreamError) {
-        match self.what {
-            What::Create { reply, .. } => drop(reply.send(Err(error))),
-            What::Append { reply, .. } => drop(reply.send(Err(error))),
-            What::Close { reply } | What::Delete { reply } | What::Probe { reply } => {
-                drop(reply.send(Err(error)));
-            }
-        }
-    }
-}
-
-/// An answer that waits for the commit.
-enum Answer {
-    Create(Reply<Created>, Result<Created, StreamError>),
-    Append(Reply<Appended>, Result<Appended, StreamError>),
-    Done(Reply<()>, Result<(), StreamError>),
-}
-
-impl Answer {
-    fn give(self) {
-        // Who dropped the future does not want to know.
-        match self {
-            Self::Create(reply, result) => drop(reply.send(result)),
-            Self::Append(reply, result) => drop(reply.send(result)),
-            Self::Done(reply, result) => drop(reply.send(result)),
-        }
-    }
-
-    fn give_instead(self, error: StreamError) {
-        match self {
-            Self::Create(reply, _) => drop(reply.send(Err(error))),
-            Self::Append(reply, _) => drop(reply.send(Err(error))),
-            Self::Done(reply, _) => drop(reply.send(Err(error))),
-        }
-    }
-}
+/// Longest wait without a look at the clock, which may have been set.
+const LOOK_AT_CLOCK: Duration = Duration::from_secs(60);
 
 pub(crate) struct Committer {
     engine: Arc<dyn LogEngine>,
     hub: Arc<Hub>,
     refusal: Arc<Refusal>,
+    expiries: Arc<Expiries>,
     queued_bytes: Arc<AtomicUsize>,
+    producers_max: u64,
+    producer_ms: u64,
     next_id: u64,
     leftovers: bool,
+    /// When to look whose time is over, in Unix milliseconds.
+    next_due: Option<u64>,
+    /// The disk is full: nothing is tried that nobody waits for, until a while has passed.
+    holds_back: bool,
     /// Rows as they are once everything decided so far is committed. `None` = there is none.
     streams: Cache<StreamPath, Option<StreamRow>>,
     producers: Cache<(StreamId, ProducerId), Option<ProducerState>>,
+    /// How many producers streams know, and the time before which none of them is forgotten.
+    producer_counts: Cache<StreamId, (u64, u64)>,
     changes: Vec<Change>,
     answers: Vec<(StreamPath, Answer)>,
+}
+
+/// What the committer shares with the store's callers.
+pub(crate) struct Common {
+    pub(crate) hub: Arc<Hub>,
+    pub(crate) refusal: Arc<Refusal>,
+    pub(crate) expiries: Arc<Expiries>,
+    pub(crate) queued_bytes: Arc<AtomicUsize>,
+}
+
+/// What comes next.
+enum Next {
+    Command(Command),
+    /// Nothing that somebody waits for.
+    Nothing,
+    End,
 }
 
 impl Committer {
     pub(crate) fn new(
         engine: Arc<dyn LogEngine>,
-        hub: Arc<Hub>,
-        refusal: Arc<Refusal>,
-        queued_bytes: Arc<AtomicUsize>,
+        common: Common,
+        options: &Options,
     ) -> Result<Self, EngineError> {
+        let Common { hub, refusal, expiries, queued_bytes } = common;
         let next_id = engine.next_id()?.0;
         let leftovers = engine.has_leftovers()?;
+        let next_due = engine.due(1)?.first().map(|due| due.at);
         Ok(Self {
             engine,
             hub,
             refusal,
+            expiries,
             queued_bytes,
+            producers_max: options.producers_max.max(1),
+            producer_ms: options.producer_days.saturating_mul(24 * 3_600_000),
             next_id,
             leftovers,
+            next_due,
+            holds_back: false,
             streams: Cache::new(ROWS_CACHED_HALF),
             producers: Cache::new(ROWS_CACHED_HALF),
+            producer_counts: Cache::new(ROWS_CACHED_HALF),
             changes: Vec::new(),
             answers: Vec::new(),
         })
@@ -153,33 +111,23 @@ impl Committer {
 
     /// Runs until all senders are gone and everything they sent is written.
     pub(crate) fn run(mut self, commands: &Receiver<Command>) {
-        let mut restless = false;
+        let mut restless = None;
         loop {
-            let first = if self.leftovers && self.refusal.is_open() {
-                match commands.try_recv() {
-                    Ok(command) => Some(command),
-                    Err(TryRecvError::Empty) => None,
-                    Err(TryRecvError::Disconnected) => break,
+            let next = self.next(commands, &mut restless);
+            if self.is_due() {
+                self.expire();
+            }
+            match next {
+                Next::Command(first) => {
+                    restless = Some(Instant::now());
+                    self.take_all(first, commands);
                 }
-            } else if restless {
-                match commands.recv_timeout(IDLE) {
-                    Ok(command) => Some(command),
-                    Err(RecvTimeoutError::Timeout) => {
-                        restless = self.rest();
-                        continue;
-                    }
-                    Err(RecvTimeoutError::Disconnected) => break,
+                Next::Nothing if self.may_sweep() => {
+                    restless = Some(Instant::now());
+                    self.changes.push(Change::Sweep { rows: SWEEP_ROWS });
                 }
-            } else {
-                match commands.recv() {
-                    Ok(command) => Some(command),
-                    Err(_all_senders_gone) => break,
-                }
-            };
-            restless = true;
-            match first {
-                Some(first) => self.take_all(first, commands),
-                None => self.changes.push(Change::Sweep { rows: SWEEP_ROWS }),
+                Next::Nothing => {}
+                Next::End => break,
             }
             self.commit();
         }
@@ -189,6 +137,45 @@ impl Committer {
         self.refusal.close("the store was stopped");
         self.hub.stop();
         self.engine.close();
+    }
+
+    /// Waits for a command, or until there is something else to do. `restless` = since when
+    /// nothing came that will want a rest.
+    fn next(&mut self, commands: &Receiver<Command>, restless: &mut Option<Instant>) -> Next {
+        if self.may_sweep() || self.is_due() {
+            return match commands.try_recv() {
+                Ok(command) => Next::Command(command),
+                Err(TryRecvError::Empty) => Next::Nothing,
+                Err(TryRecvError::Disconnected) => Next::End,
+            };
+        }
+        let patience = [
+            restless.map(|since| IDLE.saturating_sub(since.elapsed())),
+            self.holds_back.then_some(IDLE),
+            self.next_due.filter(|_| self.refusal.is_open()).map(|at| {
+                let left = Duration::from_millis(at.saturating_sub(self.expiries.now()));
+                left.clamp(Duration::from_millis(1), LOOK_AT_CLOCK)
+            }),
+        ];
+        let received = match patience.into_iter().flatten().min() {
+            Some(patience) => commands.recv_timeout(patience),
+            None => commands.recv().map_err(|_all_senders_gone| RecvTimeoutError::Disconnected),
+        };
+        match received {
+            Ok(command) => Next::Command(command),
+            Err(RecvTimeoutError::Disconnected) => Next::End,
+            Err(RecvTimeoutError::Timeout) => {
+                self.holds_back = false;
+                if restless.is_some_and(|since| IDLE <= since.elapsed()) {
+                    *restless = self.rest().then(Instant::now);
+                }
+                Next::Nothing
+            }
+        }
+    }
+
+    fn may_sweep(&self) -> bool {
+        self.leftovers && !self.holds_back && self.refusal.is_open()
     }
 
     /// Nothing came for a while. Says whether there is more to do after the next while.
@@ -201,7 +188,7 @@ impl Committer {
 
     fn settle(&self) {
         if let Err(error) = self.engine.settle() {
-            self.fail(&Arc::new(error));
+            self.fail(&error);
         }
     }
 
@@ -216,18 +203,16 @@ impl Committer {
         }
         self.queued_bytes.fetch_sub(bytes, Ordering::Relaxed);
 
-        let refused = self.refusal.reason();
         let no_room = self.engine.room_for(bytes as u64).err().map(|error| in_full(&error));
-        if let (None, Some(reason)) = (&refused, &no_room) {
+        if let Some(reason) = no_room.as_ref().filter(|_| self.refusal.is_open()) {
             tracing::warn!(error = reason, "{} appends are refused: {reason}", taken.len());
         }
         for command in taken {
-            match (&refused, &no_room, &command.what) {
-                // What makes room is done also when there is little left.
-                (None, None, _) | (None, Some(_), What::Delete { .. }) => self.decide(command),
-                (Some(reason), _, _) | (None, Some(reason), _) => {
-                    command.refuse(StreamError::ReadOnly { reason: reason.clone() });
-                }
+            // Asked for each: what was decided before may have been committed on the way.
+            let refused = self.refusal.reason();
+            match refused.or_else(|| no_room.clone().filter(|_| !command.makes_room())) {
+                None => self.decide(command),
+                Some(reason) => command.refuse(StreamError::ReadOnly { reason }),
             }
         }
     }
@@ -239,179 +224,71 @@ impl Committer {
         if !changes.is_empty()
             && let Err(error) = self.engine.commit(&changes)
         {
-            let error = Arc::new(error);
-            self.fail(&error);
+            let reason = self.not_committed(error);
             for (path, answer) in answers {
-                answer.give_instead(failed(&path, Box::new(error.clone())));
+                answer.give_instead(reason.for_path(&path));
             }
             return;
         }
         for change in changes {
-            match change {
-                Change::Append { id, start, records } => self.hub.publish(id, start, records),
-                Change::Close { id, .. } => self.hub.end(id, End::Closed),
-                Change::Delete { id, .. } => {
-                    self.leftovers = true;
-                    self.hub.end(id, End::Deleted);
-                }
-                Change::Sweep { .. } => self.look_for_leftovers(),
-                Change::Create { .. } | Change::Producer { .. } => {}
-            }
+            self.publish(change);
         }
         for (_, answer) in answers {
             answer.give();
         }
         self.streams.trim();
         self.producers.trim();
+        self.producer_counts.trim();
     }
 
-    fn look_for_leftovers(&mut self) {
-        match self.engine.has_leftovers() {
-            Ok(leftovers) => self.leftovers = leftovers,
-            Err(error) => self.fail(&Arc::new(error)),
+    fn publish(&mut self, change: Change) {
+        match change {
+            Change::Append { id, start, records } => self.hub.publish(id, start, records),
+            Change::Put { id, info, .. } => {
+                self.is_due_at(info.due());
+                self.expiries.is_kept(id, info.touched);
+                if info.deleted {
+                    self.expiries.forget(id);
+                    self.hub.end(id, End::KeptByForks);
+                } else if info.facts.closed {
+                    self.hub.end(id, End::Closed);
+                }
+            }
+            Change::Delete { id, .. } => {
+                self.leftovers = true;
+                self.expiries.forget(id);
+                self.hub.end(id, End::Deleted);
+            }
+            Change::Sweep { .. } => match self.engine.has_leftovers() {
+                Ok(leftovers) => self.leftovers = leftovers,
+                Err(error) => self.fail(&error),
+            },
+            Change::Producer { .. } | Change::Forget { .. } => {}
         }
     }
 
+    /// What a commit that failed means.
+    fn not_committed(&mut self, error: EngineError) -> Reason {
+        if let EngineError::Full { .. } = error {
+            // Nothing of it is there, so neither is what was decided on top of it.
+            let reason = in_full(&error);
+            tracing::warn!(error = reason, "a commit was refused: {reason}");
+            self.streams.clear();
+            self.producers.clear();
+            self.producer_counts.clear();
+            self.holds_back = true;
+            return Reason::NotTaken(reason);
+        }
+        self.fail(&error);
+        Reason::Unknown(Arc::new(error))
+    }
+
     /// Nothing is written any more: what the engine holds is only known after the next open.
-    fn fail(&self, error: &Arc<EngineError>) {
+    fn fail(&self, error: &EngineError) {
         let reason = in_full(error);
         tracing::error!(error = reason, "the stream store takes no more appends: {reason}");
         self.refusal.close(&reason);
     }
-
-    fn decide(&mut self, command: Command) {
-        let Command { path, what } = command;
-        let answer = match what {
-            What::Create { initial, reply } => {
-                let result = self.create(&path, initial);
-                Answer::Create(reply, result)
-            }
-            What::Append { batch, by, reply } => {
-                let result = self.append(&path, batch, by);
-                Answer::Append(reply, result)
-            }
-            What::Close { reply } => {
-                let result = self.close(&path);
-                Answer::Done(reply, result)
-            }
-            What::Delete { reply } => {
-                let result = self.delete(&path);
-                Answer::Done(reply, result)
-            }
-            What::Probe { reply } => {
-                let result = self.stream(&path).map(|_row| ());
-                Answer::Done(reply, result)
-            }
-        };
-        self.answers.push((path, answer));
-    }
-
-    fn create(
-        &mut self,
-        path: &StreamPath,
-        initial: Option<Batch>,
-    ) -> Result<Created, StreamError> {
-        if self.stream(path)?.is_some() {
-            return Ok(Created::Existing);
-        }
-        let id = StreamId(self.next_id);
-        self.next_id += 1;
-        self.changes.push(Change::Create { path: path.as_str().to_owned(), id });
-        self.streams.insert(path.clone(), Some(StreamRow { id, tail: 0, closed: false }));
-        if let Some(initial) = initial {
-            self.write(path, initial)?;
-        }
-        Ok(Created::New)
-    }
-
-    fn append(
-        &mut self,
-        path: &StreamPath,
-        batch: Batch,
-        by: Option<ProducerStamp>,
-    ) -> Result<Appended, StreamError> {
-        let row = self.stream(path)?.ok_or_else(|| not_found(path))?;
-        if row.closed {
-            return Err(StreamError::Closed { path: path.clone() });
-        }
-        if let Some(stamp) = by {
-            let known = self.producer(path, row.id, &stamp.id)?;
-            match ProducerState::judge(known, &stamp) {
-                Verdict::Take(state) => {
-                    let producer = stamp.id.as_str().to_owned();
-                    self.changes.push(Change::Producer { id: row.id, producer, state });
-                    self.producers.insert((row.id, stamp.id), Some(state));
-                }
-                // Its original is in an earlier commit or in this one: either way it is durable
-                // when the answer is given.
-                Verdict::Duplicate => {
-                    return Ok(Appended::Duplicate { next: Offset::Position(row.tail) });
-                }
-                Verdict::Fenced { current } => {
-                    return Err(StreamError::fenced(path, &stamp, current));
-                }
-                Verdict::Gap { expected } => return Err(StreamError::gap(path, &stamp, expected)),
-            }
-        }
-        let next = self.write(path, batch)?;
-        Ok(Appended::Written { next })
-    }
-
-    /// Adds the records behind the stream's tail, which this moves.
-    fn write(&mut self, path: &StreamPath, batch: Batch) -> Result<Offset, StreamError> {
-        let Some(Some(row)) = self.streams.get(path) else { return Err(not_found(path)) };
-        let (id, start) = (row.id, row.tail);
-        row.tail += batch.size_bytes() as u64;
-        let next = Offset::Position(row.tail);
-        self.changes.push(Change::Append { id, start, records: batch.into_records() });
-        Ok(next)
-    }
-
-    fn close(&mut self, path: &StreamPath) -> Result<(), StreamError> {
-        let row = self.stream(path)?.ok_or_else(|| not_found(path))?;
-        if !row.closed {
-            self.changes.push(Change::Close { path: path.as_str().to_owned(), id: row.id });
-            self.streams.insert(path.clone(), Some(StreamRow { closed: true, ..row }));
-        }
-        Ok(())
-    }
-
-    fn delete(&mut self, path: &StreamPath) -> Result<(), StreamError> {
-        if let Some(row) = self.stream(path)? {
-            self.changes.push(Change::Delete { path: path.as_str().to_owned(), id: row.id });
-            self.streams.insert(path.clone(), None);
-        }
-        Ok(())
-    }
-
-    fn stream(&mut self, path: &StreamPath) -> Result<Option<StreamRow>, StreamError> {
-        if let Some(row) = self.streams.get(path) {
-            return Ok(*row);
-        }
-        let row = self.engine.stream(path.as_str()).map_err(|e| failed(path, Box::new(e)))?;
-        self.streams.insert(path.clone(), row);
-        Ok(row)
-    }
-
-    fn producer(
-        &mut self,
-        path: &StreamPath,
-        id: StreamId,
-        producer: &ProducerId,
-    ) -> Result<Option<ProducerState>, StreamError> {
-        let key = (id, producer.clone());
-        if let Some(state) = self.producers.get(&key) {
-            return Ok(*state);
-        }
-        let state =
-            self.engine.producer(id, producer.as_str()).map_err(|e| failed(path, Box::new(e)))?;
-        self.producers.insert(key, state);
-        Ok(state)
-    }
-}
-
-fn failed(path: &StreamPath, source: Box<dyn std::error::Error + Send + Sync>) -> StreamError {
-    StreamError::Failed { path: path.clone(), tried: "written to", source }
 }
 
 /// `outer: inner: innermost`, for a reason that stands alone.

@@ -5,20 +5,19 @@ mod files;
 mod journal;
 mod memory;
 mod page;
+mod row;
 mod tables;
 mod wire;
 
 pub use disk::DiskEngine;
 pub use files::Files;
 pub use memory::{MemoryEngine, Pause};
+pub use row::{StreamId, StreamInfo, StreamRow};
+
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use studio_streams::ProducerState;
-
-/// Which life of which stream. Never used twice, so nothing of a deleted stream shows in the one
-/// that takes over its path.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamId(pub u64);
 
 /// Why the engine could not do something.
 #[derive(Debug, thiserror::Error)]
@@ -49,26 +48,29 @@ pub enum EngineError {
     },
 }
 
-/// One stream as the engine knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct StreamRow {
-    /// Which one.
-    pub id: StreamId,
-    /// Bytes of all its records.
-    pub tail: u64,
-    /// Whether it takes no more appends.
-    pub closed: bool,
+impl EngineError {
+    /// The same where it is not known what is on the disk, so that nothing more may be written.
+    fn not_undone(self) -> Self {
+        match self {
+            Self::Full { source: Some(source) } => {
+                Self::Failed { tried: "write the tables: the disk is full", source: source.into() }
+            }
+            other => other,
+        }
+    }
 }
 
 /// One step of a commit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
-    /// A stream begins. Ids only grow.
-    Create {
+    /// A stream begins, or something else than its records and producers changes. Ids only grow.
+    Put {
         /// Its path.
         path: String,
-        /// Its id.
+        /// Which stream.
         id: StreamId,
+        /// What is kept of it from now on.
+        info: Arc<StreamInfo>,
     },
     /// Records are added behind position `start`, which is the stream's tail.
     Append {
@@ -87,13 +89,15 @@ pub enum Change {
         producer: String,
         /// How far.
         state: ProducerState,
+        /// When, in Unix milliseconds.
+        at: u64,
     },
-    /// A stream takes no more appends.
-    Close {
-        /// Which path.
-        path: String,
-        /// Which stream.
+    /// A producer is not known any more.
+    Forget {
+        /// On which stream.
         id: StreamId,
+        /// Which producer.
+        producer: String,
     },
     /// A stream is gone at once; its rows are removed bit by bit by [`Change::Sweep`].
     Delete {
@@ -142,6 +146,8 @@ pub struct Ask<'a> {
     pub way: Way,
     /// Most records; at least one is read if there is one. `0` = none, only the place.
     pub max: usize,
+    /// Where a page ends: one more record would bring it over this many bytes.
+    pub bytes_max: usize,
 }
 
 /// What was read, all of one moment.
@@ -150,7 +156,10 @@ pub enum Answer {
     /// There is no such stream.
     NoStream,
     /// No record of the stream ends there.
-    NoPlace,
+    NoPlace {
+        /// The stream as it was.
+        row: StreamRow,
+    },
     /// A piece of it.
     Chunk {
         /// The stream as it was.
@@ -162,11 +171,61 @@ pub enum Answer {
     },
 }
 
+/// Where a fork would begin, all of one moment.
+#[derive(Debug)]
+pub enum ForkPoint {
+    /// There is no such stream.
+    NoStream,
+    /// No record of the stream ends there.
+    NoPlace,
+    /// There.
+    At {
+        /// The source as it was.
+        row: StreamRow,
+        /// The position.
+        at: u64,
+        /// What follows of the append that goes on there, as many records as were asked for.
+        next_append: Vec<Bytes>,
+    },
+}
+
+/// A stream whose time may be over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Due {
+    /// Since when, in Unix milliseconds: [`StreamInfo::due`].
+    pub at: u64,
+    /// Its path.
+    pub path: String,
+    /// Which stream.
+    pub id: StreamId,
+}
+
+/// A producer and when it was last heard of, in Unix milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Heard {
+    /// Which producer.
+    pub producer: String,
+    /// When.
+    pub at: u64,
+}
+
+/// What a compaction came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Bytes of all files before.
+    pub bytes_before: u64,
+    /// Bytes of all files after.
+    pub bytes_after: u64,
+    /// How long it took.
+    pub took: Duration,
+}
+
 /// Keeps streams. One thread calls `commit`; any thread may read at the same time and sees only
 /// what was committed.
 pub trait LogEngine: Send + Sync + 'static {
-    /// All of it or nothing, on stable storage when this returns. After a failure nothing more is
-    /// committed; whether the failed changes are there is only known after the next open.
+    /// All of it or nothing, on stable storage when this returns. After [`EngineError::Full`]
+    /// nothing of it is there, and the next commit may be tried. After any other failure nothing
+    /// more is committed; whether the failed changes are there is only known after the next open.
     fn commit(&self, changes: &[Change]) -> Result<(), EngineError>;
 
     /// Whether this many further bytes may be written; asked before a commit.
@@ -178,16 +237,30 @@ pub trait LogEngine: Send + Sync + 'static {
     /// How far this producer has come.
     fn producer(&self, id: StreamId, producer: &str) -> Result<Option<ProducerState>, EngineError>;
 
+    /// How many producers this stream knows.
+    fn producer_count(&self, id: StreamId) -> Result<u64, EngineError>;
+
+    /// All producers that this stream knows.
+    fn producers(&self, id: StreamId) -> Result<Vec<Heard>, EngineError>;
+
     /// A piece of a stream: at most a page.
     fn read(&self, ask: Ask<'_>) -> Result<Answer, EngineError>;
 
-    /// Paths that begin with `prefix` and sort after `after`, sorted, at most `max`.
+    /// Where a fork of this stream would begin, with at most `max` records of the next append.
+    fn fork_point(&self, path: &str, place: Place, max: u64) -> Result<ForkPoint, EngineError>;
+
+    /// Paths of the streams that `wanted` wants, which begin with `prefix` and sort after `after`,
+    /// sorted, at most `max`.
     fn list(
         &self,
         prefix: &str,
         after: Option<&str>,
         max: usize,
+        wanted: &dyn Fn(StreamId, &StreamInfo) -> bool,
     ) -> Result<Vec<String>, EngineError>;
+
+    /// The streams with the smallest [`StreamInfo::due`], in that order, at most `max`.
+    fn due(&self, max: usize) -> Result<Vec<Due>, EngineError>;
 
     /// The smallest id that no stream has had.
     fn next_id(&self) -> Result<StreamId, EngineError>;
@@ -197,6 +270,9 @@ pub trait LogEngine: Send + Sync + 'static {
 
     /// Work that makes later starts quick; called when nothing waits and at the end.
     fn settle(&self) -> Result<(), EngineError>;
+
+    /// Gives room that is not used any more back to the disk. Everything else waits meanwhile.
+    fn compact(&self) -> Result<Compacted, EngineError>;
 
     /// Lets go of all files. Everything fails with [`EngineError::Stopped`] from then on.
     fn close(&self);

@@ -4,14 +4,16 @@
 //! writes), `live` and `follow` (how records reach readers), [`engine`] (where bytes lie).
 
 mod cache;
+mod command;
 mod committer;
 pub mod engine;
 mod error;
+mod expiry;
 mod follow;
 mod live;
 mod options;
 mod store;
 
 pub use error::OpenError;
-pub use options::{Durability, Options};
+pub use options::{Clock, Durability, Options};
 pub use store::LocalStreams;

@@ -21,6 +21,8 @@ pub(crate) enum End {
     Closed,
     /// It is gone.
     Deleted,
+    /// It was deleted, and only its forks read on.
+    KeptByForks,
     /// The store was stopped.
     Stopped,
 }
@@ -136,8 +138,8 @@ struct Ring {
 
 /// What the ring has for a follower.
 pub(crate) enum Heard {
-    /// These frames come next.
-    Frames(Vec<Arc<Frame>>),
+    /// These frames come next; whether nothing more is known.
+    Frames(Vec<Arc<Frame>>, bool),
     /// Nothing is known of this place: read the disk.
     Behind,
     /// It has everything; more may come.
@@ -183,9 +185,11 @@ impl Ring {
         self.span = self.span.map(|(_, tail)| (tail, tail));
     }
 
-    fn after(&self, place: u64, max: usize) -> Heard {
+    fn after(&self, place: u64, max: usize, bytes_max: usize) -> Heard {
         match self.end {
-            Some(end @ (End::Deleted | End::Stopped)) => return Heard::Ended(end),
+            Some(end @ (End::Deleted | End::KeptByForks | End::Stopped)) => {
+                return Heard::Ended(end);
+            }
             Some(End::Closed) | None => {}
         }
         let Some((first, tail)) = self.span else { return Heard::Behind };
@@ -196,7 +200,15 @@ impl Ring {
             return self.end.map_or(Heard::UpToDate, Heard::Ended);
         }
         let from = self.frames.partition_point(|frame| position(frame) <= place);
-        Heard::Frames(self.frames.range(from..).take(max).cloned().collect())
+        let mut bytes = 0;
+        let fits = |frame: &&Arc<Frame>| {
+            bytes += frame.data().len();
+            bytes <= bytes_max || bytes == frame.data().len()
+        };
+        let frames: Vec<_> =
+            self.frames.range(from..).take(max).take_while(fits).cloned().collect();
+        let up_to_date = frames.last().is_some_and(|last| position(last) == tail);
+        Heard::Frames(frames, up_to_date)
     }
 }
 
@@ -219,9 +231,9 @@ pub(crate) struct Seat {
 
 impl Seat {
     /// What comes after `place`. Whatever changes after this call wakes [`Self::changed`].
-    pub(crate) fn after(&mut self, place: u64, max: usize) -> Heard {
+    pub(crate) fn after(&mut self, place: u64, max: usize, bytes_max: usize) -> Heard {
         self.told.mark_unchanged();
-        lock(&self.live.ring).after(place, max)
+        lock(&self.live.ring).after(place, max, bytes_max)
     }
 
     /// Waits for a change since the last [`Self::after`].
@@ -269,8 +281,8 @@ mod tests {
     }
 
     fn heard(seat: &mut Seat, place: u64) -> Vec<u64> {
-        match seat.after(place, 100) {
-            Heard::Frames(frames) => frames.iter().map(|frame| position(frame)).collect(),
+        match seat.after(place, 100, 1_000) {
+            Heard::Frames(frames, _) => frames.iter().map(|frame| position(frame)).collect(),
             Heard::UpToDate => Vec::new(),
             Heard::Behind | Heard::Ended(_) => panic!("the ring has nothing for {place}"),
         }
@@ -295,11 +307,11 @@ mod tests {
     fn a_ring_keeps_the_last_frames_and_says_who_is_behind() {
         let hub = hub(3);
         let mut seat = hub.join(ID);
-        assert!(matches!(seat.after(0, 100), Heard::Behind), "nothing is known yet");
+        assert!(matches!(seat.after(0, 100, 1_000), Heard::Behind), "nothing is known yet");
         (5..10).for_each(|place| publish(&hub, place));
         assert_eq!(heard(&mut seat, 7), [8, 9, 10]);
-        assert_eq!(heard(&mut seat, 10), []);
-        assert!(matches!(seat.after(6, 100), Heard::Behind));
+        assert_eq!(heard(&mut seat, 10), [0u64; 0]);
+        assert!(matches!(seat.after(6, 100, 1_000), Heard::Behind));
     }
 
     #[test]
@@ -310,8 +322,8 @@ mod tests {
         assert!(hub.free_idle_rings(), "something was added a moment ago");
         assert_eq!(heard(&mut seat, 0), [1, 2, 3]);
         assert!(!hub.free_idle_rings());
-        assert!(matches!(seat.after(0, 100), Heard::Behind));
-        assert_eq!(heard(&mut seat, 3), []);
+        assert!(matches!(seat.after(0, 100, 1_000), Heard::Behind));
+        assert_eq!(heard(&mut seat, 3), [0u64; 0]);
         publish(&hub, 3);
         assert_eq!(heard(&mut seat, 3), [4]);
     }
@@ -336,10 +348,10 @@ mod tests {
         // Another follower read from the disk that the stream is closed at 2; its last record is
         // not yet published.
         hub.join(ID).saw_tail(2, true);
-        assert_eq!(heard(&mut slow, 1), []);
+        assert_eq!(heard(&mut slow, 1), [0u64; 0]);
         publish(&hub, 1);
         hub.end(ID, End::Closed);
         assert_eq!(heard(&mut slow, 1), [2]);
-        assert!(matches!(slow.after(2, 100), Heard::Ended(End::Closed)));
+        assert!(matches!(slow.after(2, 100, 1_000), Heard::Ended(End::Closed)));
     }
 }

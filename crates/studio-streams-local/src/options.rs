@@ -1,3 +1,43 @@
+use std::{
+    fmt,
+    sync::Arc,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use studio_streams::PAGE_BYTES_SOFT_MAX;
+
+/// Tells the time by which streams expire.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> u64 + Send + Sync>);
+
+impl Clock {
+    /// A clock of your own, for tests: Unix milliseconds.
+    pub fn new(now: impl Fn() -> u64 + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// Unix milliseconds.
+    pub fn now(&self) -> u64 {
+        (self.0)()
+    }
+}
+
+impl Default for Clock {
+    /// The machine's clock.
+    fn default() -> Self {
+        Self::new(|| {
+            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        })
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Clock(..)")
+    }
+}
+
 /// When an append counts as written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -35,6 +75,16 @@ pub struct Options {
     /// Free bytes that stay on the disk: with less, appends are refused with
     /// [`ReadOnly`](studio_streams::StreamError::ReadOnly) until there is room again.
     pub reserve_bytes: u64,
+    /// Where a page ends: one more record would bring it over this many bytes. A single record
+    /// may be larger.
+    pub page_bytes: usize,
+    /// Producers that one stream knows at most. For one more, those are forgotten that were not
+    /// heard of for [`Self::producer_days`]; are there none, the newcomer is refused.
+    pub producers_max: u64,
+    /// How many days a producer is known at least after its last append.
+    pub producer_days: u64,
+    /// What streams expire by.
+    pub clock: Clock,
 }
 
 impl Default for Options {
@@ -49,6 +99,10 @@ impl Default for Options {
             cache_bytes: 16 * 1024 * 1024,
             journal_bytes_max: 2 * 1024 * 1024,
             reserve_bytes: 32 * 1024 * 1024,
+            page_bytes: PAGE_BYTES_SOFT_MAX,
+            producers_max: 1_000,
+            producer_days: 7,
+            clock: Clock::default(),
         }
     }
 }

@@ -9,16 +9,21 @@ use std::{
 
 use async_trait::async_trait;
 use studio_streams::{
-    Appended, Batch, CreateOptions, Created, Follow, Head, Offset, Page, ProducerStamp, Record,
-    StreamError, StreamPath, StreamStore,
+    CreateOptions, Created, Deleted, Follow, Head, Offset, Page, Record, StreamError, StreamPath,
+    StreamStore, Write, Written,
 };
 use tokio::sync::{Semaphore, oneshot, watch};
 
 use crate::{
     OpenError, Options,
-    committer::{Command, Committer, Reply, What},
-    engine::{Answer, Ask, DiskEngine, EngineError, LogEngine, Place, StreamRow, Way},
-    follow::LocalFollow,
+    command::{Command, Reply, What},
+    committer::{Committer, Common},
+    engine::{
+        Answer, Ask, Compacted, DiskEngine, EngineError, LogEngine, Place, StreamId, StreamInfo,
+        StreamRow, Way,
+    },
+    expiry::Expiries,
+    follow::{Held, LocalFollow},
     live::Hub,
 };
 
@@ -33,7 +38,9 @@ struct Shared {
     queued_bytes_max: usize,
     refusal: Arc<Refusal>,
     hub: Arc<Hub>,
+    expiries: Arc<Expiries>,
     reads: Reads,
+    page_bytes: usize,
     /// Whether the committer has ended.
     ended: watch::Receiver<bool>,
 }
@@ -53,8 +60,14 @@ impl LocalStreams {
         let hub = Arc::new(Hub::new(options));
         let refusal = Arc::new(Refusal::default());
         let queued_bytes = Arc::new(AtomicUsize::new(0));
-        let committer =
-            Committer::new(engine.clone(), hub.clone(), refusal.clone(), queued_bytes.clone())?;
+        let expiries = Arc::new(Expiries::new(options.clock.clone()));
+        let common = Common {
+            hub: hub.clone(),
+            refusal: refusal.clone(),
+            expiries: expiries.clone(),
+            queued_bytes: queued_bytes.clone(),
+        };
+        let committer = Committer::new(engine.clone(), common, options)?;
         let (commands, waiting) = sync_channel(options.queued_commands_max.max(1));
         let (has_ended, ended) = watch::channel(false);
         // A thread and no task: it spends its life in system calls that block.
@@ -77,7 +90,9 @@ impl LocalStreams {
             queued_bytes_max: options.queued_bytes_max,
             refusal,
             hub,
+            expiries,
             reads: Reads { engine, at_once },
+            page_bytes: options.page_bytes.max(1),
             ended,
         })))
     }
@@ -133,6 +148,32 @@ impl LocalStreams {
         sent
     }
 
+    /// Sends a command that nobody waits for; it is dropped if too much else waits.
+    pub(crate) fn tell(&self, path: &StreamPath, what: What) {
+        self.submit(Command { path: path.clone(), what }).ok();
+    }
+
+    /// Gives room in the store's files that is not used any more back to the disk; everything
+    /// else waits meanwhile, so it is for quiet hours. What it came to is logged too.
+    pub async fn compact(&self) -> Result<Compacted, StreamError> {
+        self.command(&StreamPath::registry(), |reply| What::Compact { reply }).await
+    }
+
+    pub(crate) fn reads(&self) -> &Reads {
+        &self.0.reads
+    }
+
+    pub(crate) fn page_bytes(&self) -> usize {
+        self.0.page_bytes
+    }
+
+    /// Notes a use of the stream.
+    fn touch(&self, path: &StreamPath, row: &StreamRow) {
+        if self.0.expiries.touch(row.id, &row.info) {
+            self.tell(path, What::Touch { id: row.id });
+        }
+    }
+
     async fn read_either_way(
         &self,
         path: &StreamPath,
@@ -141,13 +182,14 @@ impl LocalStreams {
         max: usize,
     ) -> Result<Page, StreamError> {
         let (row, records, next) = self.chunk(path, from, way, max.max(1)).await?;
+        self.touch(path, &row);
         let up_to_date = match way {
             Way::On => next == row.tail,
             Way::Back => next == 0,
         };
         let record = |(end, data)| Record { offset: Offset::Position(end), data };
         let records = records.into_iter().map(record).collect();
-        Ok(Page { records, next: Offset::Position(next), up_to_date })
+        Ok(Page { records, next: Offset::Position(next), up_to_date, head: head(&row) })
     }
 
     async fn chunk(
@@ -157,22 +199,57 @@ impl LocalStreams {
         way: Way,
         max: usize,
     ) -> Result<(StreamRow, Vec<(u64, bytes::Bytes)>, u64), StreamError> {
-        let place = match from {
-            Offset::Start => Place::Start,
-            Offset::Now => Place::End,
-            Offset::Position(at) => Place::At(at),
-            // An unknown stream is told before an unknown place, so the engine is asked anyway.
-            Offset::Opaque(_) => Place::At(u64::MAX),
-        };
+        let (place, bytes_max) = (place_of(&from), self.0.page_bytes);
         let asked = path.clone();
         let read = move |engine: &dyn LogEngine| {
-            engine.read(Ask { path: asked.as_str(), id: None, place, way, max })
+            engine.read(Ask { path: asked.as_str(), id: None, place, way, max, bytes_max })
         };
         match self.0.reads.run(path, "read", read).await? {
             Answer::NoStream => Err(not_found(path)),
-            Answer::NoPlace => Err(StreamError::BadOffset { path: path.clone(), offset: from }),
-            Answer::Chunk { row, records, next } => Ok((row, records, next)),
+            Answer::NoPlace { row } => {
+                self.check(path, &row)?;
+                Err(StreamError::BadOffset { path: path.clone(), offset: from })
+            }
+            Answer::Chunk { row, records, next } => {
+                self.check(path, &row)?;
+                Ok((row, records, next))
+            }
         }
+    }
+
+    /// Whether the stream may still be read.
+    fn check(&self, path: &StreamPath, row: &StreamRow) -> Result<(), StreamError> {
+        if row.info.deleted {
+            return Err(gone(path));
+        }
+        if self.0.expiries.is_over(row.id, &row.info) {
+            let kept = 0 < row.info.forks;
+            return Err(if kept { gone(path) } else { not_found(path) });
+        }
+        Ok(())
+    }
+}
+
+/// The stream of this row as callers see it.
+pub(crate) fn head(row: &StreamRow) -> Head {
+    let facts = &row.info.facts;
+    Head {
+        tail: Offset::Position(row.tail),
+        closed: facts.closed,
+        content_type: facts.content_type.clone(),
+        expiry: facts.expiry,
+        incarnation: row.id.0,
+    }
+}
+
+/// The place that the engine is asked for.
+pub(crate) fn place_of(offset: &Offset) -> Place {
+    match offset {
+        Offset::Start => Place::Start,
+        Offset::Now => Place::End,
+        Offset::Position(at) => Place::At(*at),
+        // An unknown stream is told before an unknown place, so the engine is asked anyway.
+        Offset::Opaque(_) => Place::At(u64::MAX),
     }
 }
 
@@ -183,17 +260,11 @@ impl StreamStore for LocalStreams {
         path: &StreamPath,
         options: CreateOptions,
     ) -> Result<Created, StreamError> {
-        let initial = options.initial;
-        self.command(path, |reply| What::Create { initial, reply }).await
+        self.command(path, |reply| What::Create { options, reply }).await
     }
 
-    async fn append(
-        &self,
-        path: &StreamPath,
-        batch: Batch,
-        by: Option<ProducerStamp>,
-    ) -> Result<Appended, StreamError> {
-        self.command(path, |reply| What::Append { batch, by, reply }).await
+    async fn write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
+        self.command(path, |reply| What::Write { write, reply }).await
     }
 
     async fn read(&self, path: &StreamPath, from: Offset, max: usize) -> Result<Page, StreamError> {
@@ -213,20 +284,21 @@ impl StreamStore for LocalStreams {
         // No records yet: only which stream it is and whether `from` is a place of it.
         let (row, _none, place) = self.chunk(path, from, Way::On, 0).await?;
         let seat = self.0.hub.join(row.id);
-        let (reads, path, id) = (self.0.reads.clone(), path.clone(), row.id);
-        Ok(Follow::new(LocalFollow { reads, path, id, seat, place }))
+        self.touch(path, &row);
+        let hold = self.0.expiries.hold(row.id, &row.info).map(|hold| {
+            let touched = tokio::time::Instant::now();
+            Held { hold, info: row.info, touched }
+        });
+        let (store, path, id) = (self.clone(), path.clone(), row.id);
+        Ok(Follow::new(LocalFollow { store, path, id, seat, place, hold }))
     }
 
     async fn head(&self, path: &StreamPath) -> Result<Head, StreamError> {
         let (row, ..) = self.chunk(path, Offset::Now, Way::On, 0).await?;
-        Ok(Head { tail: Offset::Position(row.tail), closed: row.closed })
+        Ok(head(&row))
     }
 
-    async fn close(&self, path: &StreamPath) -> Result<(), StreamError> {
-        self.command(path, |reply| What::Close { reply }).await
-    }
-
-    async fn delete(&self, path: &StreamPath) -> Result<(), StreamError> {
+    async fn delete(&self, path: &StreamPath) -> Result<Deleted, StreamError> {
         self.command(path, |reply| What::Delete { reply }).await
     }
 
@@ -237,8 +309,12 @@ impl StreamStore for LocalStreams {
         max: usize,
     ) -> Result<Vec<StreamPath>, StreamError> {
         let (prefix, after) = (prefix.to_owned(), after.cloned());
+        let expiries = self.0.expiries.clone();
         let list = move |engine: &dyn LogEngine| {
-            let found = engine.list(&prefix, after.as_ref().map(StreamPath::as_str), max)?;
+            let wanted =
+                |id: StreamId, info: &StreamInfo| !info.deleted && !expiries.is_over(id, info);
+            let after = after.as_ref().map(StreamPath::as_str);
+            let found = engine.list(&prefix, after, max, &wanted)?;
             let parse = |path: String| {
                 path.parse().map_err(|_not_a_path| EngineError::Damaged {
                     what: format!("a stream has the path {path:?}"),
@@ -323,6 +399,10 @@ impl Drop for EndsWith {
 
 pub(crate) fn not_found(path: &StreamPath) -> StreamError {
     StreamError::NotFound { path: path.clone() }
+}
+
+pub(crate) fn gone(path: &StreamPath) -> StreamError {
+    StreamError::Gone { path: path.clone() }
 }
 
 fn stopped() -> StreamError {

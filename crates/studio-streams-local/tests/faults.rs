@@ -257,7 +257,7 @@ async fn a_directory_of_another_format_is_refused() {
         write.commit().unwrap();
     }
     let refused = LocalStreams::open(dir.path(), Options::default());
-    assert!(matches!(refused, Err(OpenError::Format { found: 7, known: 1, .. })), "{refused:?}");
+    assert!(matches!(refused, Err(OpenError::Format { found: 7, known: 2, .. })), "{refused:?}");
 }
 
 #[tokio::test]
@@ -321,7 +321,7 @@ async fn the_rows_of_a_deleted_stream_are_removed_bit_by_bit() {
 }
 
 async fn stream_of_named(store: &LocalStreams, name: &str) -> StreamPath {
-    let options = CreateOptions { initial: Some(batch(1, 1)) };
+    let options = CreateOptions { initial: Some(batch(1, 1)), ..CreateOptions::default() };
     store.create(&path(name), options).await.unwrap();
     path(name)
 }

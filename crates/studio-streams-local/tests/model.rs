@@ -17,7 +17,10 @@ use studio_streams::{
 };
 use studio_streams_local::{
     LocalStreams, Options,
-    engine::{Answer, Ask, Change, DiskEngine, EngineError, LogEngine, StreamId, StreamRow},
+    engine::{
+        Answer, Ask, Change, Compacted, DiskEngine, Due, EngineError, ForkPoint, Heard, LogEngine,
+        Place, StreamId, StreamInfo, StreamRow,
+    },
 };
 use tempfile::TempDir;
 
@@ -168,11 +171,33 @@ impl LogEngine for StillEngine {
     fn producer(&self, id: StreamId, name: &str) -> Result<Option<ProducerState>, EngineError> {
         self.engine.producer(id, name)
     }
+    fn producer_count(&self, id: StreamId) -> Result<u64, EngineError> {
+        self.engine.producer_count(id)
+    }
+    fn producers(&self, id: StreamId) -> Result<Vec<Heard>, EngineError> {
+        self.engine.producers(id)
+    }
     fn read(&self, ask: Ask<'_>) -> Result<Answer, EngineError> {
         self.engine.read(ask)
     }
-    fn list(&self, p: &str, after: Option<&str>, max: usize) -> Result<Vec<String>, EngineError> {
-        self.engine.list(p, after, max)
+    fn fork_point(&self, path: &str, place: Place, max: u64) -> Result<ForkPoint, EngineError> {
+        self.engine.fork_point(path, place, max)
+    }
+    fn list(
+        &self,
+        prefix: &str,
+        after: Option<&str>,
+        max: usize,
+        wanted: &dyn Fn(StreamId, &StreamInfo) -> bool,
+    ) -> Result<Vec<String>, EngineError> {
+        self.engine.list(prefix, after, max, wanted)
+    }
+    fn due(&self, max: usize) -> Result<Vec<Due>, EngineError> {
+        self.engine.due(max)
+    }
+    fn compact(&self) -> Result<Compacted, EngineError> {
+        let _turn = self.still.lock().unwrap();
+        self.engine.compact()
     }
     fn next_id(&self) -> Result<StreamId, EngineError> {
         self.engine.next_id()
@@ -213,7 +238,7 @@ impl Pair {
         match step {
             Step::Create { stream, initial } => {
                 let initial = (!initial.is_empty()).then(|| batch(&initial, salt));
-                let options = CreateOptions { initial };
+                let options = CreateOptions { initial, ..CreateOptions::default() };
                 let path = path(stream);
                 agree(
                     real.create(&path, options.clone()).await,

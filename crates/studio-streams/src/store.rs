@@ -101,6 +101,14 @@ pub enum StreamError {
         /// The one that came.
         got: u64,
     },
+    /// The stream knows as many producers as it can, and heard of all of them lately.
+    #[error("stream {path} knows {max} producers and takes no further one")]
+    TooManyProducers {
+        /// Which stream.
+        path: StreamPath,
+        /// How many it can know.
+        max: u64,
+    },
     /// Too much waits to be written; nothing was written. Worth a retry after a moment.
     #[error("too many appends are waiting")]
     Busy,

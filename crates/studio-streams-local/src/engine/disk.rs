@@ -1,21 +1,24 @@
 use std::{
+    hash::{BuildHasher, RandomState},
     io,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
 };
 
+use redb::StorageBackend;
 use studio_streams::ProducerState;
 
 use super::{
-    Answer, Ask, Change, EngineError, LogEngine, StreamId, StreamRow,
+    Answer, Ask, Change, Compacted, Due, EngineError, ForkPoint, Heard, LogEngine, Place, StreamId,
+    StreamInfo, StreamRow,
     files::{Directory, Files},
-    journal::{self, Journal},
+    journal::{self, Journal, Salt},
     tables::{NotOpened, Tables},
 };
 use crate::{OpenError, Options};
 
-/// The format this program writes and reads.
-const FORMAT: u64 = 1;
+/// The format this program writes. It reads format 1 too and brings it to this one.
+const FORMAT: u64 = 2;
 
 const TABLES: &str = "streams.redb";
 /// The tables until they are whole for the first time.
@@ -63,14 +66,17 @@ impl DiskEngine {
                 Ok(()) | Err(_) => {}
             }
             let tables = open_tables(TABLES_UNFINISHED)?;
-            tables.format_or(FORMAT).map_err(failed)?;
+            tables.make(FORMAT, new_salt()).map_err(failed)?;
             tables.close();
             files.rename(TABLES_UNFINISHED, TABLES).map_err(unusable)?;
         }
         let tables = open_tables(TABLES)?;
-        let found = tables.format_or(FORMAT).map_err(failed)?;
-        if found != FORMAT {
-            return Err(OpenError::Format { dir: dir.to_owned(), found, known: FORMAT });
+        let no_format = || EngineError::Damaged { what: format!("{TABLES} has no format") };
+        let found = tables.format().map_err(failed)?.ok_or_else(no_format).map_err(failed)?;
+        match found {
+            FORMAT => {}
+            1 => migrate_1(&tables, &*files, options).map_err(failed)?,
+            _ => return Err(OpenError::Format { dir: dir.to_owned(), found, known: FORMAT }),
         }
         let journal = recover(&tables, &*files, options).map_err(failed)?;
         // The names of new files are to survive a power cut too.
@@ -89,10 +95,19 @@ impl DiskEngine {
     }
 }
 
+/// What nobody outside knows of this store.
+fn new_salt() -> u64 {
+    RandomState::new().hash_one(JOURNAL)
+}
+
+fn open_journal(files: &dyn Files) -> Result<Box<dyn StorageBackend>, EngineError> {
+    files.open(JOURNAL).map_err(|source| journal::failed("open the journal", source))
+}
+
 /// Brings what only the journal holds into the tables.
 fn recover(tables: &Tables, files: &dyn Files, options: &Options) -> Result<Journal, EngineError> {
-    let file = files.open(JOURNAL).map_err(|source| journal::failed("open the journal", source))?;
-    let (journal, missing) = Journal::open(file, tables.applied()?, options)?;
+    let (applied, salt) = (tables.applied()?, Salt::Of(tables.salt()?));
+    let (journal, missing) = Journal::open(open_journal(files)?, applied, salt, options)?;
     if !missing.is_empty() {
         tracing::info!(commits = missing.len(), "{} commits are read again", missing.len());
         tables.apply_all(missing.iter().map(|entry| (entry.number, &entry.changes[..])))?;
@@ -101,14 +116,25 @@ fn recover(tables: &Tables, files: &dyn Files, options: &Options) -> Result<Jour
     Ok(journal)
 }
 
+/// From format 1 to this program's. The old journal's entries are none of the new one, so it does
+/// not matter when that is emptied.
+fn migrate_1(tables: &Tables, files: &dyn Files, options: &Options) -> Result<(), EngineError> {
+    let journal = open_journal(files)?;
+    let (journal, missing) = Journal::open(journal, tables.applied()?, Salt::Without, options)?;
+    drop(journal);
+    tracing::info!("the streams are brought from format 1 to format {FORMAT}");
+    tables.migrate_1(&missing, new_salt(), options.clock.now())
+}
+
 impl LogEngine for DiskEngine {
     fn commit(&self, changes: &[Change]) -> Result<(), EngineError> {
         self.with_journal(|journal| {
             if journal.is_long() {
-                self.checkpoint(journal)?;
+                self.checkpoint(journal).map_err(EngineError::not_undone)?;
             }
             let number = journal.write(changes)?;
-            self.tables.apply(number, changes)
+            // From here on a failure leaves it open what is there.
+            self.tables.apply(number, changes).map_err(EngineError::not_undone)
         })
     }
 
@@ -134,8 +160,20 @@ impl LogEngine for DiskEngine {
         self.tables.producer(id, producer)
     }
 
+    fn producer_count(&self, id: StreamId) -> Result<u64, EngineError> {
+        self.tables.producer_count(id)
+    }
+
+    fn producers(&self, id: StreamId) -> Result<Vec<Heard>, EngineError> {
+        self.tables.producers(id)
+    }
+
     fn read(&self, ask: Ask<'_>) -> Result<Answer, EngineError> {
         self.tables.read(ask)
+    }
+
+    fn fork_point(&self, path: &str, place: Place, max: u64) -> Result<ForkPoint, EngineError> {
+        self.tables.fork_point(path, place, max)
     }
 
     fn list(
@@ -143,8 +181,13 @@ impl LogEngine for DiskEngine {
         prefix: &str,
         after: Option<&str>,
         max: usize,
+        wanted: &dyn Fn(StreamId, &StreamInfo) -> bool,
     ) -> Result<Vec<String>, EngineError> {
-        self.tables.list(prefix, after, max)
+        self.tables.list(prefix, after, max, wanted)
+    }
+
+    fn due(&self, max: usize) -> Result<Vec<Due>, EngineError> {
+        self.tables.due(max)
     }
 
     fn next_id(&self) -> Result<StreamId, EngineError> {
@@ -161,6 +204,10 @@ impl LogEngine for DiskEngine {
                 if journal.is_empty() { Ok(()) } else { self.checkpoint(journal) }
             },
         )
+    }
+
+    fn compact(&self) -> Result<Compacted, EngineError> {
+        Ok(Compacted::default())
     }
 
     fn close(&self) {

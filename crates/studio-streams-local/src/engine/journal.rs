@@ -4,7 +4,12 @@
 //! The file is a chain of entries from its start, each with the number of its commit; numbers go
 //! up by one. After a checkpoint of the tables the chain begins anew at the start of the file, over
 //! the old one. What follows the end of the chain is torn (its checksum is wrong) or old (its
-//! number does not continue).
+//! number is not larger). An entry is written once the one before it is on stable storage, so a
+//! larger number behind the end means that the chain was damaged: that is never taken for a torn
+//! end.
+//!
+//! Checksums and numbers are mixed with a number that only this store knows, so that nobody can
+//! bring records that look like entries.
 
 use std::io;
 
@@ -14,17 +19,47 @@ use redb::StorageBackend;
 use super::{Change, EngineError, wire};
 use crate::{Durability, Options};
 
-/// Length and checksum of the rest, number.
+/// Length and checksum of the rest, number. The number is mixed with the salt.
 const HEADER_BYTES: usize = 4 + 4 + 8;
 /// The file grows by this many bytes of zeros at a time: the sync of an entry then need not bring
 /// the file's new length to the disk too, which costs several times the entry.
 const GROW_BYTES: u64 = 512 * 1024;
+/// Commits that one journal can hold at most, generously.
+const NUMBERS_AHEAD_MAX: u64 = 100_000_000;
 /// A buffer above this is not kept for the next commit.
 const BUFFER_BYTES_KEPT: usize = 256 * 1024;
+
+/// What makes the entries of one store its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Salt {
+    /// Format 1 had none.
+    Without,
+    Of(u64),
+}
+
+impl Salt {
+    fn checksum(self, rest: &[u8]) -> u32 {
+        let mut hasher = crc32fast::Hasher::new();
+        if let Self::Of(salt) = self {
+            hasher.update(&salt.to_le_bytes());
+        }
+        hasher.update(rest);
+        hasher.finalize()
+    }
+
+    /// There and back.
+    fn mix(self, number: u64) -> u64 {
+        match self {
+            Self::Without => number,
+            Self::Of(salt) => number ^ salt,
+        }
+    }
+}
 
 #[derive(Debug)]
 pub(super) struct Journal {
     file: Box<dyn StorageBackend>,
+    salt: Salt,
     durability: Durability,
     /// Where a chain is long enough for a checkpoint.
     bytes_max: u64,
@@ -51,27 +86,23 @@ impl Journal {
     pub(super) fn open(
         file: Box<dyn StorageBackend>,
         applied: u64,
+        salt: Salt,
         options: &Options,
     ) -> Result<(Self, Vec<Entry>), EngineError> {
         let len = file.len().map_err(|source| failed("look at the journal", source))?;
         let content = content(&*file, len).map_err(|source| failed("read the journal", source))?;
-        let mut missing = Vec::new();
-        for (number, changes) in chain(content).filter(|(number, _)| applied < *number) {
-            let expected = applied + 1 + missing.len() as u64;
-            if number != expected {
-                let what = format!("the journal has commit {number} where {expected} must be");
-                return Err(EngineError::Damaged { what });
-            }
-            let changes = wire::decode(changes).ok_or_else(|| EngineError::Damaged {
-                what: format!("commit {number} of the journal cannot be read"),
-            })?;
-            missing.push(Entry { number, changes });
+        let found = find(content, applied, salt, options.clock.now());
+        // Without syncs the disk may have kept a later entry and lost an earlier one.
+        let must_be_whole = options.durability == Durability::Synced;
+        if let Some(what) = found.damage.filter(|_| must_be_whole) {
+            return Err(EngineError::Damaged { what });
         }
+        let missing = found.missing;
         let last = applied + missing.len() as u64;
         // Whoever opens it checkpoints what was missing, so the chain begins anew.
         let (durability, bytes_max) = (options.durability, options.journal_bytes_max);
         let buffer = Vec::new();
-        Ok((Self { file, durability, bytes_max, end: 0, len, last, buffer }, missing))
+        Ok((Self { file, salt, durability, bytes_max, end: 0, len, last, buffer }, missing))
     }
 
     /// Whether the tables should be checkpointed before the next entry.
@@ -98,26 +129,27 @@ impl Journal {
         emptied.map_err(|source| failed("empty the journal", source))
     }
 
-    /// Writes a commit, on stable storage when this returns; gives its number.
+    /// Writes a commit, on stable storage when this returns; gives its number. After
+    /// [`EngineError::Full`] the commit is not there, and the next one takes its place.
     pub(super) fn write(&mut self, changes: &[Change]) -> Result<u64, EngineError> {
         let number = self.last + 1;
         self.buffer.clear();
         self.buffer.put_bytes(0, 8);
-        self.buffer.put_u64_le(number);
-        wire::encode(changes, &mut self.buffer);
+        self.buffer.put_u64_le(self.salt.mix(number));
+        wire::encode(changes, &mut self.buffer)?;
         let (head, rest) = self.buffer.split_at_mut(8);
         let len = u32::try_from(rest.len()).map_err(|source| EngineError::Failed {
             tried: "write a commit over four gibibytes",
             source: Box::new(source),
         })?;
         head[..4].copy_from_slice(&len.to_le_bytes());
-        head[4..].copy_from_slice(&crc32fast::hash(rest).to_le_bytes());
+        head[4..].copy_from_slice(&self.salt.checksum(rest).to_le_bytes());
 
         self.grow(self.end + self.buffer.len() as u64)?;
         let written = self.file.write(self.end, &self.buffer);
         written.map_err(|source| failed("write the journal", source))?;
         if self.durability == Durability::Synced {
-            self.file.sync_data().map_err(|source| failed("sync the journal", source))?;
+            self.file.sync_data().map_err(not_synced)?;
         }
         self.end += self.buffer.len() as u64;
         self.last = number;
@@ -140,41 +172,102 @@ impl Journal {
     }
 }
 
-/// What the file holds; nothing if its chain is empty.
 fn content(file: &dyn StorageBackend, len: u64) -> io::Result<Bytes> {
-    let mut header = [0; HEADER_BYTES];
-    let empty = len < HEADER_BYTES as u64 || {
-        file.read(0, &mut header)?;
-        header == [0; HEADER_BYTES]
-    };
-    let mut content = vec![0; if empty { 0 } else { len as usize }];
+    let mut content = vec![0; usize::try_from(len).map_err(io::Error::other)?];
     file.read(0, &mut content)?;
     Ok(content.into())
 }
 
-/// The chain at the start of `content`: the number of each commit and its changes.
-fn chain(mut content: Bytes) -> impl Iterator<Item = (u64, Bytes)> {
-    let mut last = None;
-    std::iter::from_fn(move || {
-        if content.remaining() < HEADER_BYTES {
+/// What a journal has of commits that the tables lack.
+pub(super) struct Found {
+    pub(super) missing: Vec<Entry>,
+    /// Why that may not be all.
+    pub(super) damage: Option<String>,
+}
+
+pub(super) fn find(content: Bytes, applied: u64, salt: Salt, now: u64) -> Found {
+    let mut missing: Vec<Entry> = Vec::new();
+    let mut chain = Chain { content, last: None, salt };
+    let mut damage = None;
+    for (number, changes) in chain.by_ref().filter(|(number, _)| applied < *number) {
+        let expected = applied + 1 + missing.len() as u64;
+        if number != expected {
+            damage = Some(format!("the journal has commit {number} where {expected} must be"));
+            break;
+        }
+        let Some(changes) = wire::decode(changes, now) else {
+            damage = Some(format!("commit {number} of the journal cannot be read"));
+            break;
+        };
+        missing.push(Entry { number, changes });
+    }
+    let last = applied + missing.len() as u64;
+    if damage.is_none()
+        && let Some(number) = later_entry(&chain.content, last, salt)
+    {
+        damage = Some(format!(
+            "the journal breaks off after commit {last}, and commit {number} stands behind the break"
+        ));
+    }
+    Found { missing, damage }
+}
+
+/// The entries at the start of `content`: the number of each commit and its changes.
+struct Chain {
+    /// What follows the entries that were given.
+    content: Bytes,
+    last: Option<u64>,
+    salt: Salt,
+}
+
+impl Iterator for Chain {
+    type Item = (u64, Bytes);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let (number, len) = entry(&self.content, self.salt)?;
+        if self.last.is_some_and(|last| number != last + 1) {
             return None;
         }
-        let len = content.get_u32_le() as usize;
-        let checksum = content.get_u32_le();
-        if len < 8 || content.remaining() < len {
+        self.last = Some(number);
+        let mut entry = self.content.split_to(len);
+        entry.advance(HEADER_BYTES);
+        Some((number, entry))
+    }
+}
+
+/// The number and the length of the whole entry at the start of `content`.
+fn entry(content: &[u8], salt: Salt) -> Option<(u64, usize)> {
+    let mut header = content.get(..HEADER_BYTES)?;
+    let len = header.get_u32_le() as usize;
+    let checksum = header.get_u32_le();
+    let number = salt.mix(header.get_u64_le());
+    if len < 8 {
+        return None;
+    }
+    let rest = content.get(8..)?.get(..len)?;
+    (salt.checksum(rest) == checksum).then_some((number, 8 + len))
+}
+
+/// The number of an entry anywhere in `content` that was written after commit `last`.
+fn later_entry(content: &[u8], last: u64, salt: Salt) -> Option<u64> {
+    if matches!(salt, Salt::Without) {
+        // Without a salt, records that look like entries cannot be told from them.
+        return None;
+    }
+    // A number that is far off is none: this spares most of the checksums.
+    let near = last + 1..=last.saturating_add(NUMBERS_AHEAD_MAX);
+    content.windows(HEADER_BYTES).enumerate().find_map(|(at, header)| {
+        let number = salt.mix(header.get(8..).map_or(0, |mut number| number.get_u64_le()));
+        if !near.contains(&number) {
             return None;
         }
-        let mut rest = content.split_to(len);
-        if crc32fast::hash(&rest) != checksum {
-            return None;
-        }
-        let number = rest.get_u64_le();
-        if last.is_some_and(|last| number != last + 1) {
-            return None;
-        }
-        last = Some(number);
-        Some((number, rest))
+        entry(&content[at..], salt).map(|(number, _)| number)
     })
+}
+
+/// A sync that failed leaves it open what is on the disk, also when the disk is full.
+fn not_synced(source: io::Error) -> EngineError {
+    EngineError::Failed { tried: "sync the journal", source: Box::new(source) }
 }
 
 pub(super) fn failed(tried: &'static str, source: io::Error) -> EngineError {
@@ -206,8 +299,12 @@ mod tests {
         vec![Change::Append { id: StreamId(1), start: number, records: vec![record] }]
     }
 
+    fn try_open(path: &Path, applied: u64) -> Result<(Journal, Vec<Entry>), EngineError> {
+        Journal::open(file(path), applied, Salt::Of(0x5a17), &Options::default())
+    }
+
     fn open(path: &Path, applied: u64) -> (Journal, Vec<u64>) {
-        let (journal, missing) = Journal::open(file(path), applied, &Options::default()).unwrap();
+        let (journal, missing) = try_open(path, applied).unwrap();
         for entry in &missing {
             assert_eq!(entry.changes, append(entry.number));
         }
@@ -219,13 +316,13 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
         let (mut journal, missing) = open(&path, 0);
-        assert_eq!(missing, []);
+        assert!(missing.is_empty());
         for number in 1..=5 {
             assert_eq!(journal.write(&append(number)).unwrap(), number);
         }
         assert_eq!(open(&path, 0).1, [1, 2, 3, 4, 5]);
         assert_eq!(open(&path, 3).1, [4, 5]);
-        assert_eq!(open(&path, 5).1, []);
+        assert!(open(&path, 5).1.is_empty());
     }
 
     #[test]
@@ -259,12 +356,53 @@ mod tests {
     }
 
     #[test]
+    fn damage_in_the_middle_is_not_taken_for_a_torn_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (mut journal, _) = open(&path, 0);
+        (1..=4).for_each(|number| assert_eq!(journal.write(&append(number)).unwrap(), number));
+        let whole = std::fs::read(&path).unwrap();
+        let three = journal.end as usize / 4 * 3;
+        // Wherever it is, the first entry and the lengths included.
+        for at in 0..three {
+            let mut damaged = whole.clone();
+            damaged[at] ^= 1;
+            std::fs::write(&path, &damaged).unwrap();
+            let refused = try_open(&path, 0);
+            assert!(matches!(refused, Err(EngineError::Damaged { .. })), "flipped at {at}");
+        }
+        // A lost sector too.
+        let mut damaged = whole;
+        damaged[..three].fill(0);
+        std::fs::write(&path, &damaged).unwrap();
+        assert!(matches!(try_open(&path, 0), Err(EngineError::Damaged { .. })));
+    }
+
+    #[test]
+    fn records_that_look_like_entries_are_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal");
+        let (mut journal, _) = open(&path, 0);
+        // As one who does not know the salt would make it: the next commit of the chain.
+        let mut forged = vec![0; 8];
+        forged.put_u64_le(2);
+        let checksum = crc32fast::hash(&forged[8..]);
+        forged[..4].copy_from_slice(&8u32.to_le_bytes());
+        forged[4..8].copy_from_slice(&checksum.to_le_bytes());
+        let records = vec![Bytes::from(forged)];
+        journal.write(&[Change::Append { id: StreamId(1), start: 0, records }]).unwrap();
+        journal.restart().unwrap();
+        let (_, missing) = try_open(&path, 1).unwrap();
+        assert!(missing.is_empty());
+    }
+
+    #[test]
     fn a_journal_that_does_not_continue_the_tables_is_refused() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("journal");
         let (mut journal, _) = open(&path, 9);
         journal.write(&append(10)).unwrap();
-        let refused = Journal::open(file(&path), 3, &Options::default());
+        let refused = try_open(&path, 3);
         assert!(matches!(refused, Err(EngineError::Damaged { .. })), "{refused:?}");
     }
 }

@@ -1,14 +1,17 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
 use studio_streams::ProducerState;
 
 use super::{
-    Answer, Ask, Change, EngineError, LogEngine, Place, StreamId, StreamRow, Way, page::PageOf,
+    Answer, Ask, Change, Compacted, Due, EngineError, ForkPoint, Heard, LogEngine, Place, StreamId,
+    StreamInfo, StreamRow, Way,
+    page::{self, Records, Take},
+    row::Part,
 };
 
 /// An engine that keeps everything in memory and can be told to fail: for tests of the rules
@@ -23,9 +26,10 @@ pub struct Pause<'a>(#[expect(dead_code, reason = "held for its drop")] MutexGua
 
 #[derive(Debug, Default)]
 struct Rows {
-    streams: BTreeMap<String, StreamRow>,
+    streams: BTreeMap<String, (StreamId, Arc<StreamInfo>)>,
     records: BTreeMap<(StreamId, u64), Bytes>,
-    producers: BTreeMap<(StreamId, String), ProducerState>,
+    appends: BTreeMap<(StreamId, u64), u64>,
+    producers: BTreeMap<(StreamId, String), (ProducerState, u64)>,
     deleted: BTreeSet<StreamId>,
     next_id: u64,
     commits: u64,
@@ -79,9 +83,8 @@ impl MemoryEngine {
 impl Rows {
     fn apply(&mut self, change: &Change) {
         match change {
-            Change::Create { path, id } => {
-                let row = StreamRow { id: *id, tail: 0, closed: false };
-                self.streams.insert(path.clone(), row);
+            Change::Put { path, id, info } => {
+                self.streams.insert(path.clone(), (*id, info.clone()));
                 self.next_id = self.next_id.max(id.0 + 1);
             }
             Change::Append { id, start, records } => {
@@ -90,17 +93,15 @@ impl Rows {
                     end += record.len() as u64;
                     self.records.insert((*id, end), record.clone());
                 }
-                if let Some(row) = self.streams.values_mut().find(|row| row.id == *id) {
-                    row.tail = end;
+                if 1 < records.len() {
+                    self.appends.insert((*id, *start), end);
                 }
             }
-            Change::Producer { id, producer, state } => {
-                self.producers.insert((*id, producer.clone()), *state);
+            Change::Producer { id, producer, state, at } => {
+                self.producers.insert((*id, producer.clone()), (*state, *at));
             }
-            Change::Close { path, id: _ } => {
-                if let Some(row) = self.streams.get_mut(path) {
-                    row.closed = true;
-                }
+            Change::Forget { id, producer } => {
+                self.producers.remove(&(*id, producer.clone()));
             }
             Change::Delete { path, id } => {
                 self.streams.remove(path);
@@ -124,10 +125,51 @@ impl Rows {
                     self.producers.remove(&key);
                 }
                 (None, None) => {
+                    self.appends.retain(|(of, _), _| *of != id);
                     self.deleted.remove(&id);
                 }
             }
         }
+    }
+
+    fn row(&self, path: &str) -> Option<StreamRow> {
+        let (id, info) = self.streams.get(path)?.clone();
+        let last = self.records.range((id, 0)..=(id, u64::MAX)).next_back();
+        let tail = last.map_or_else(|| info.begins(), |((_, end), _)| *end);
+        Some(StreamRow { id, tail, info })
+    }
+
+    fn producers_of(&self, id: StreamId) -> impl Iterator<Item = Heard> {
+        let all = self.producers.iter().filter(move |((of, _), _)| *of == id);
+        all.map(|((_, producer), (_, at))| Heard { producer: producer.clone(), at: *at })
+    }
+}
+
+impl Records for Rows {
+    fn ends_at(&self, id: StreamId, end: u64) -> Result<bool, EngineError> {
+        Ok(self.records.contains_key(&(id, end)))
+    }
+
+    fn walk(&self, part: Part, way: Way, take: Take<'_>) -> Result<bool, EngineError> {
+        let Part { id, after, up_to } = part;
+        if up_to <= after {
+            return Ok(true);
+        }
+        let mut range = self.records.range((id, after + 1)..=(id, up_to));
+        let mut step = || match way {
+            Way::On => range.next(),
+            Way::Back => range.next_back(),
+        };
+        while let Some(((_, end), data)) = step() {
+            if !take(*end, data) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    fn append_from(&self, id: StreamId, at: u64) -> Result<Option<u64>, EngineError> {
+        Ok(self.appends.range((id, 0)..=(id, at)).next_back().map(|(_, end)| *end))
     }
 }
 
@@ -150,44 +192,36 @@ impl LogEngine for MemoryEngine {
     }
 
     fn stream(&self, path: &str) -> Result<Option<StreamRow>, EngineError> {
-        Ok(self.open_rows()?.streams.get(path).copied())
+        Ok(self.open_rows()?.row(path))
     }
 
     fn producer(&self, id: StreamId, producer: &str) -> Result<Option<ProducerState>, EngineError> {
-        Ok(self.open_rows()?.producers.get(&(id, producer.to_owned())).copied())
+        let rows = self.open_rows()?;
+        Ok(rows.producers.get(&(id, producer.to_owned())).map(|(state, _)| *state))
+    }
+
+    fn producer_count(&self, id: StreamId) -> Result<u64, EngineError> {
+        Ok(self.open_rows()?.producers_of(id).count() as u64)
+    }
+
+    fn producers(&self, id: StreamId) -> Result<Vec<Heard>, EngineError> {
+        Ok(self.open_rows()?.producers_of(id).collect())
     }
 
     fn read(&self, ask: Ask<'_>) -> Result<Answer, EngineError> {
         let rows = self.open_rows()?;
-        let Some(&row) = rows.streams.get(ask.path) else { return Ok(Answer::NoStream) };
-        if ask.id.is_some_and(|id| id != row.id) {
-            return Ok(Answer::NoStream);
+        match rows.row(ask.path).filter(|row| ask.id.is_none_or(|id| id == row.id)) {
+            None => Ok(Answer::NoStream),
+            Some(row) => page::read(&*rows, row, ask),
         }
-        let at = match ask.place {
-            Place::Start | Place::At(0) => 0,
-            Place::End => row.tail,
-            Place::At(end) if rows.records.contains_key(&(row.id, end)) => end,
-            Place::At(_) => return Ok(Answer::NoPlace),
-        };
-        let mut page = PageOf::new(ask.max);
-        match ask.way {
-            Way::On => {
-                let range = (Bound::Excluded((row.id, at)), Bound::Included((row.id, row.tail)));
-                for (&(_, end), data) in rows.records.range(range) {
-                    if !page.take(end, data.len(), || data.clone()) {
-                        break;
-                    }
-                }
-            }
-            Way::Back => {
-                for (&(_, end), data) in rows.records.range((row.id, 0)..=(row.id, at)).rev() {
-                    if !page.take(end, data.len(), || data.clone()) {
-                        break;
-                    }
-                }
-            }
+    }
+
+    fn fork_point(&self, path: &str, place: Place, max: u64) -> Result<ForkPoint, EngineError> {
+        let rows = self.open_rows()?;
+        match rows.row(path) {
+            None => Ok(ForkPoint::NoStream),
+            Some(row) => page::fork_point(&*rows, row, place, max),
         }
-        Ok(page.into_answer(row, at, ask.way))
     }
 
     fn list(
@@ -195,14 +229,28 @@ impl LogEngine for MemoryEngine {
         prefix: &str,
         after: Option<&str>,
         max: usize,
+        wanted: &dyn Fn(StreamId, &StreamInfo) -> bool,
     ) -> Result<Vec<String>, EngineError> {
         let rows = self.open_rows()?;
         let first = match after {
             Some(after) if prefix <= after => Bound::Excluded(after),
             Some(_) | None => Bound::Included(prefix),
         };
-        let paths = rows.streams.range::<str, _>((first, Bound::Unbounded)).map(|(path, _)| path);
-        Ok(paths.take_while(|path| path.starts_with(prefix)).take(max).cloned().collect())
+        let found = rows.streams.range::<str, _>((first, Bound::Unbounded));
+        let found = found.take_while(|(path, _)| path.starts_with(prefix));
+        let found = found.filter(|(_, (id, info))| wanted(*id, info));
+        Ok(found.map(|(path, _)| path.clone()).take(max).collect())
+    }
+
+    fn due(&self, max: usize) -> Result<Vec<Due>, EngineError> {
+        let rows = self.open_rows()?;
+        let due = |(path, (id, info)): (&String, &(StreamId, Arc<StreamInfo>))| {
+            info.due().map(|at| Due { at, path: path.clone(), id: *id })
+        };
+        let mut found: Vec<_> = rows.streams.iter().filter_map(due).collect();
+        found.sort_unstable_by_key(|due| (due.at, due.id));
+        found.truncate(max);
+        Ok(found)
     }
 
     fn next_id(&self) -> Result<StreamId, EngineError> {
@@ -215,6 +263,10 @@ impl LogEngine for MemoryEngine {
 
     fn settle(&self) -> Result<(), EngineError> {
         Ok(())
+    }
+
+    fn compact(&self) -> Result<Compacted, EngineError> {
+        self.open_rows().map(|_rows| Compacted::default())
     }
 
     fn close(&self) {

@@ -1,25 +1,40 @@
 //! The tables in their file.
 
+mod migrate;
+mod write;
+
 use std::sync::{PoisonError, RwLock, RwLockReadGuard};
 
-use bytes::Bytes;
 use redb::{
-    Database, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend, Table,
+    Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
     TableDefinition, WriteTransaction,
 };
 use studio_streams::ProducerState;
 
 use super::{
-    Answer, Ask, Change, EngineError, Place, StreamId, StreamRow, Way, files::AnyFile, journal,
-    page::PageOf,
+    Answer, Ask, Change, Due, EngineError, ForkPoint, Heard, Place, StreamId, StreamInfo,
+    StreamRow, Way,
+    files::AnyFile,
+    journal,
+    page::{self, Records, Take},
+    row::Part,
 };
+use write::Rows;
 
-/// Path → id, closed. The tail is the last record's key, so that an append touches one row less.
-const STREAMS: TableDefinition<'_, &str, (u64, bool)> = TableDefinition::new("streams");
+/// Path → id and the rest of what is kept of the stream, as JSON. The tail is the last record's
+/// key, so that an append touches one row less.
+const STREAMS: TableDefinition<'_, &str, (u64, &[u8])> = TableDefinition::new("streams-2");
 /// Stream and position of the record's end → the record.
 const RECORDS: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("records");
-/// Stream and producer → epoch, last sequence number.
-const PRODUCERS: TableDefinition<'_, (u64, &str), (u64, u64)> = TableDefinition::new("producers");
+/// Stream and position before an append of more than one record → the position after it.
+const APPENDS: TableDefinition<'_, (u64, u64), u64> = TableDefinition::new("appends");
+/// Stream and producer → epoch, last sequence number, when that was in Unix milliseconds.
+const PRODUCERS: TableDefinition<'_, (u64, &str), (u64, u64, u64)> =
+    TableDefinition::new("producers-2");
+/// Stream → how many producers it knows.
+const PRODUCER_COUNTS: TableDefinition<'_, u64, u64> = TableDefinition::new("producer-counts");
+/// When to look whether a stream's time is over, and which stream → its path.
+const DUE: TableDefinition<'_, (u64, u64), &str> = TableDefinition::new("due");
 /// Ids of deleted streams whose rows are not all removed.
 const DELETED: TableDefinition<'_, u64, ()> = TableDefinition::new("deleted");
 /// Single numbers.
@@ -31,6 +46,10 @@ const FORMAT: &str = "format";
 const NEXT_ID: &str = "next-id";
 /// The last commit of the journal that the tables hold.
 const APPLIED: &str = "applied";
+/// What makes this store's journal its own.
+const SALT: &str = "salt";
+/// Bytes that were removed since the file was compacted.
+const REMOVED: &str = "removed";
 
 /// Everything but the journal. Readers see what was applied.
 #[derive(Debug)]
@@ -60,26 +79,17 @@ impl Tables {
         Ok(Self(RwLock::new(Some(database))))
     }
 
-    /// The format the file has; a new file is given `format`.
-    pub(super) fn format_or(&self, format: u64) -> Result<u64, EngineError> {
-        if let Some(found) = self.format()? {
-            return Ok(found);
-        }
+    /// Makes the tables of a new file.
+    pub(super) fn make(&self, format: u64, salt: u64) -> Result<(), EngineError> {
         let database = self.database()?;
         let write = begin_write(database.get()?, Sync::Stable)?;
-        {
-            let mut rows = Rows::open(&write)?;
-            for (name, value) in [(FORMAT, format), (NEXT_ID, 1), (APPLIED, 0)] {
-                rows.numbers.insert(name, value).map_err(|e| failed("make the tables", e))?;
-            }
-        }
-        commit(write)?;
-        Ok(format)
+        write::make(&write, format, salt)?;
+        commit(write)
     }
 
     /// `None` = the file is new. Nothing but the one number is looked at: the rest of a file of
     /// another format may be anything.
-    fn format(&self) -> Result<Option<u64>, EngineError> {
+    pub(super) fn format(&self) -> Result<Option<u64>, EngineError> {
         let database = self.database()?;
         let numbers = match begin_read(database.get()?)?.open_table(NUMBERS) {
             Ok(numbers) => numbers,
@@ -96,6 +106,15 @@ impl Tables {
 
     pub(super) fn next_id(&self) -> Result<StreamId, EngineError> {
         self.number(NEXT_ID).map(StreamId)
+    }
+
+    pub(super) fn salt(&self) -> Result<u64, EngineError> {
+        self.number(SALT)
+    }
+
+    /// Bytes that were removed since the file was compacted.
+    pub(super) fn removed(&self) -> Result<u64, EngineError> {
+        self.number(REMOVED)
     }
 
     fn number(&self, name: &str) -> Result<u64, EngineError> {
@@ -121,7 +140,7 @@ impl Tables {
         let database = self.database()?;
         let write = begin_write(database.get()?, Sync::Later)?;
         {
-            let mut rows = Rows::open(&write)?;
+            let mut rows = Rows::new(&write);
             for (number, changes) in commits {
                 rows.apply(number, changes)?;
             }
@@ -149,12 +168,33 @@ impl Tables {
     ) -> Result<Option<ProducerState>, EngineError> {
         let database = self.database()?;
         let read = begin_read(database.get()?)?;
-        let producers = read.open_table(PRODUCERS).map_err(|e| failed("open a table", e))?;
+        let producers = table(&read, PRODUCERS)?;
         let found = producers.get((id.0, producer)).map_err(|e| failed("read a producer", e))?;
         Ok(found.map(|row| {
-            let (epoch, last_seq) = row.value();
+            let (epoch, last_seq, _at) = row.value();
             ProducerState { epoch, last_seq }
         }))
+    }
+
+    pub(super) fn producer_count(&self, id: StreamId) -> Result<u64, EngineError> {
+        let database = self.database()?;
+        let read = begin_read(database.get()?)?;
+        let counts = table(&read, PRODUCER_COUNTS)?;
+        let found = counts.get(id.0).map_err(|e| failed("count producers", e))?;
+        Ok(found.map_or(0, |count| count.value()))
+    }
+
+    pub(super) fn producers(&self, id: StreamId) -> Result<Vec<Heard>, EngineError> {
+        let database = self.database()?;
+        let read = begin_read(database.get()?)?;
+        let producers = table(&read, PRODUCERS)?;
+        let failed = |e| failed("read producers", e);
+        let mut found = Vec::new();
+        for row in producers.range((id.0, "")..(id.0 + 1, "")).map_err(failed)? {
+            let (key, value) = row.map_err(failed)?;
+            found.push(Heard { producer: key.value().1.to_owned(), at: value.value().2 });
+        }
+        Ok(found)
     }
 
     pub(super) fn read(&self, ask: Ask<'_>) -> Result<Answer, EngineError> {
@@ -164,41 +204,21 @@ impl Tables {
         if ask.id.is_some_and(|id| id != row.id) {
             return Ok(Answer::NoStream);
         }
-        let records = read.open_table(RECORDS).map_err(|e| failed("open a table", e))?;
-        let id = row.id.0;
-        let at = match ask.place {
-            Place::Start | Place::At(0) => 0,
-            Place::End => row.tail,
-            Place::At(end) if end == row.tail => end,
-            Place::At(end) => {
-                let found = records.get((id, end)).map_err(|e| failed("read a record", e))?;
-                if found.is_none() {
-                    return Ok(Answer::NoPlace);
-                }
-                end
-            }
-        };
-        let mut page = PageOf::new(ask.max);
-        if ask.max != 0 {
-            let failed = |e| failed("read records", e);
-            let mut range = match ask.way {
-                Way::On => records.range((id, at.saturating_add(1))..=(id, u64::MAX)),
-                Way::Back => records.range((id, 0)..=(id, at)),
-            }
-            .map_err(failed)?;
-            let mut step = || match ask.way {
-                Way::On => range.next(),
-                Way::Back => range.next_back(),
-            };
-            while let Some(found) = step() {
-                let (key, data) = found.map_err(failed)?;
-                let data = data.value();
-                if !page.take(key.value().1, data.len(), || Bytes::copy_from_slice(data)) {
-                    break;
-                }
-            }
+        page::read(&Reading::new(&read)?, row, ask)
+    }
+
+    pub(super) fn fork_point(
+        &self,
+        path: &str,
+        place: Place,
+        max: u64,
+    ) -> Result<ForkPoint, EngineError> {
+        let database = self.database()?;
+        let read = begin_read(database.get()?)?;
+        match row(&read, path)? {
+            None => Ok(ForkPoint::NoStream),
+            Some(row) => page::fork_point(&Reading::new(&read)?, row, place, max),
         }
-        Ok(page.into_answer(row, at, ask.way))
     }
 
     pub(super) fn list(
@@ -206,22 +226,37 @@ impl Tables {
         prefix: &str,
         after: Option<&str>,
         max: usize,
+        wanted: &dyn Fn(StreamId, &StreamInfo) -> bool,
     ) -> Result<Vec<String>, EngineError> {
         let database = self.database()?;
         let read = begin_read(database.get()?)?;
-        let streams = read.open_table(STREAMS).map_err(|e| failed("open a table", e))?;
+        let streams = table(&read, STREAMS)?;
         let failed = |e| failed("list the streams", e);
         let after = after.filter(|after| prefix <= *after);
         let mut found = Vec::new();
         for row in streams.range(after.unwrap_or(prefix)..).map_err(failed)? {
-            let (path, _) = row.map_err(failed)?;
+            let (path, row) = row.map_err(failed)?;
             let path = path.value();
             if !path.starts_with(prefix) || max <= found.len() {
                 break;
             }
-            if after != Some(path) {
+            let (id, info) = row.value();
+            if after != Some(path) && wanted(StreamId(id), &*StreamInfo::from_bytes(info, path)?) {
                 found.push(path.to_owned());
             }
+        }
+        Ok(found)
+    }
+
+    pub(super) fn due(&self, max: usize) -> Result<Vec<Due>, EngineError> {
+        let database = self.database()?;
+        let read = begin_read(database.get()?)?;
+        let failed = |e| failed("look at whose time is over", e);
+        let mut found = Vec::new();
+        for row in table(&read, DUE)?.iter().map_err(failed)?.take(max) {
+            let (key, path) = row.map_err(failed)?;
+            let (at, id) = key.value();
+            found.push(Due { at, path: path.value().to_owned(), id: StreamId(id) });
         }
         Ok(found)
     }
@@ -229,7 +264,7 @@ impl Tables {
     pub(super) fn has_leftovers(&self) -> Result<bool, EngineError> {
         let database = self.database()?;
         let read = begin_read(database.get()?)?;
-        let deleted = read.open_table(DELETED).map_err(|e| failed("open a table", e))?;
+        let deleted = table(&read, DELETED)?;
         Ok(deleted.first().map_err(|e| failed("read a row", e))?.is_some())
     }
 
@@ -253,94 +288,68 @@ impl Guard<'_> {
     }
 }
 
+fn table<K: redb::Key + 'static, V: redb::Value + 'static>(
+    read: &ReadTransaction,
+    definition: TableDefinition<'_, K, V>,
+) -> Result<ReadOnlyTable<K, V>, EngineError> {
+    read.open_table(definition).map_err(|e| failed("open a table", e))
+}
+
 fn row(read: &ReadTransaction, path: &str) -> Result<Option<StreamRow>, EngineError> {
     let failed = |e| failed("read a stream", e);
-    let streams = read.open_table(STREAMS).map_err(|e| self::failed("open a table", e))?;
+    let streams = table(read, STREAMS)?;
     let Some(found) = streams.get(path).map_err(failed)? else { return Ok(None) };
-    let (id, closed) = found.value();
-    let records = read.open_table(RECORDS).map_err(|e| self::failed("open a table", e))?;
+    let (id, info) = found.value();
+    let info = StreamInfo::from_bytes(info, path)?;
+    let records = table(read, RECORDS)?;
     let last = records.range((id, 0)..=(id, u64::MAX)).map_err(failed)?.next_back();
-    let tail = last.transpose().map_err(failed)?.map_or(0, |(key, _)| key.value().1);
-    Ok(Some(StreamRow { id: StreamId(id), tail, closed }))
+    let last = last.transpose().map_err(failed)?;
+    let tail = last.map_or_else(|| info.begins(), |(key, _)| key.value().1);
+    Ok(Some(StreamRow { id: StreamId(id), tail, info }))
 }
 
-/// The tables of one write.
-struct Rows<'t> {
-    streams: Table<'t, &'static str, (u64, bool)>,
-    records: Table<'t, (u64, u64), &'static [u8]>,
-    producers: Table<'t, (u64, &'static str), (u64, u64)>,
-    deleted: Table<'t, u64, ()>,
-    numbers: Table<'t, &'static str, u64>,
+/// The tables that a read of records looks at, as they were at one moment.
+struct Reading {
+    records: ReadOnlyTable<(u64, u64), &'static [u8]>,
+    appends: ReadOnlyTable<(u64, u64), u64>,
 }
 
-impl<'t> Rows<'t> {
-    fn open(write: &'t WriteTransaction) -> Result<Self, EngineError> {
-        let failed = |e| failed("open a table", e);
-        Ok(Self {
-            streams: write.open_table(STREAMS).map_err(failed)?,
-            records: write.open_table(RECORDS).map_err(failed)?,
-            producers: write.open_table(PRODUCERS).map_err(failed)?,
-            deleted: write.open_table(DELETED).map_err(failed)?,
-            numbers: write.open_table(NUMBERS).map_err(failed)?,
-        })
+impl Reading {
+    fn new(read: &ReadTransaction) -> Result<Self, EngineError> {
+        Ok(Self { records: table(read, RECORDS)?, appends: table(read, APPENDS)? })
+    }
+}
+
+impl Records for Reading {
+    fn ends_at(&self, id: StreamId, end: u64) -> Result<bool, EngineError> {
+        let found = self.records.get((id.0, end)).map_err(|e| failed("read a record", e))?;
+        Ok(found.is_some())
     }
 
-    fn apply(&mut self, number: u64, changes: &[Change]) -> Result<(), EngineError> {
-        let done = changes.iter().try_for_each(|change| self.apply_one(change));
-        done.and_then(|()| self.numbers.insert(APPLIED, number).map(drop))
-            .map_err(|error| failed("write rows", error))
-    }
-
-    fn apply_one(&mut self, change: &Change) -> Result<(), redb::StorageError> {
-        match change {
-            Change::Create { path, id } => {
-                self.streams.insert(path.as_str(), (id.0, false))?;
-                self.numbers.insert(NEXT_ID, id.0 + 1)?;
-            }
-            Change::Append { id, start, records } => {
-                let mut end = *start;
-                for record in records {
-                    end += record.len() as u64;
-                    self.records.insert((id.0, end), &record[..])?;
-                }
-            }
-            Change::Producer { id, producer, state } => {
-                let row = (state.epoch, state.last_seq);
-                self.producers.insert((id.0, producer.as_str()), row)?;
-            }
-            Change::Close { path, id } => {
-                self.streams.insert(path.as_str(), (id.0, true))?;
-            }
-            Change::Delete { path, id } => {
-                self.streams.remove(path.as_str())?;
-                self.deleted.insert(id.0, ())?;
-            }
-            Change::Sweep { rows } => self.sweep(*rows as usize)?,
+    fn walk(&self, part: Part, way: Way, take: Take<'_>) -> Result<bool, EngineError> {
+        let failed = |e| failed("read records", e);
+        let Part { id: StreamId(id), after, up_to } = part;
+        if up_to <= after {
+            return Ok(true);
         }
-        Ok(())
-    }
-
-    fn sweep(&mut self, rows: usize) -> Result<(), redb::StorageError> {
-        let mut left = rows;
-        while 0 < left {
-            let Some(id) = self.deleted.first()?.map(|(id, _)| id.value()) else { return Ok(()) };
-            let before = left;
-            let records = self.records.extract_from_if((id, 0)..=(id, u64::MAX), |_, _| true)?;
-            for removed in records.take(left) {
-                removed?;
-                left -= 1;
-            }
-            let producers = self.producers.extract_from_if((id, "")..(id + 1, ""), |_, _| true)?;
-            for removed in producers.take(left) {
-                removed?;
-                left -= 1;
-            }
-            if left == before {
-                self.deleted.remove(id)?;
-                left -= 1;
+        let mut range = self.records.range((id, after + 1)..=(id, up_to)).map_err(failed)?;
+        let mut step = || match way {
+            Way::On => range.next(),
+            Way::Back => range.next_back(),
+        };
+        while let Some(found) = step() {
+            let (key, data) = found.map_err(failed)?;
+            if !take(key.value().1, data.value()) {
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
+    }
+
+    fn append_from(&self, id: StreamId, at: u64) -> Result<Option<u64>, EngineError> {
+        let failed = |e| failed("look for an append", e);
+        let last = self.appends.range((id.0, 0)..=(id.0, at)).map_err(failed)?.next_back();
+        Ok(last.transpose().map_err(failed)?.map(|(_, end)| end.value()))
     }
 }
 

@@ -1,23 +1,33 @@
 //! Changes as bytes, for the journal.
 
+use std::sync::Arc;
+
 use bytes::{Buf, BufMut, Bytes};
-use studio_streams::ProducerState;
+use studio_streams::{CreateOptions, ProducerState, StreamFacts};
 
-use super::{Change, StreamId};
+use super::{Change, EngineError, StreamId, StreamInfo};
 
-const CREATE: u8 = 1;
+/// Of format 1: a stream began. Every stream was an open one of JSON values that stays.
+const CREATE_1: u8 = 1;
 const APPEND: u8 = 2;
-const PRODUCER: u8 = 3;
-const CLOSE: u8 = 4;
+/// Of format 1: a producer, without a time.
+const PRODUCER_1: u8 = 3;
+/// Of format 1: a stream was closed.
+const CLOSE_1: u8 = 4;
 const DELETE: u8 = 5;
 const SWEEP: u8 = 6;
+const PUT: u8 = 7;
+const PRODUCER: u8 = 8;
+const FORGET: u8 = 9;
 
 /// Adds these changes to `out`. Lengths are 32 bits: a batch of records is bounded far below.
-pub(super) fn encode(changes: &[Change], out: &mut Vec<u8>) {
+pub(super) fn encode(changes: &[Change], out: &mut Vec<u8>) -> Result<(), EngineError> {
     for change in changes {
         match change {
-            Change::Create { path, id } => named(out, CREATE, *id, path),
-            Change::Close { path, id } => named(out, CLOSE, *id, path),
+            Change::Put { path, id, info } => {
+                named(out, PUT, *id, path);
+                bytes(out, &info.to_bytes()?);
+            }
             Change::Delete { path, id } => named(out, DELETE, *id, path),
             Change::Append { id, start, records } => {
                 out.put_u8(APPEND);
@@ -26,17 +36,20 @@ pub(super) fn encode(changes: &[Change], out: &mut Vec<u8>) {
                 out.put_u32_le(records.len() as u32);
                 records.iter().for_each(|record| bytes(out, record));
             }
-            Change::Producer { id, producer, state } => {
+            Change::Producer { id, producer, state, at } => {
                 named(out, PRODUCER, *id, producer);
                 out.put_u64_le(state.epoch);
                 out.put_u64_le(state.last_seq);
+                out.put_u64_le(*at);
             }
+            Change::Forget { id, producer } => named(out, FORGET, *id, producer),
             Change::Sweep { rows } => {
                 out.put_u8(SWEEP);
                 out.put_u32_le(*rows);
             }
         }
     }
+    Ok(())
 }
 
 fn named(out: &mut Vec<u8>, kind: u8, id: StreamId, name: &str) {
@@ -50,24 +63,30 @@ fn bytes(out: &mut Vec<u8>, bytes: &[u8]) {
     out.put_slice(bytes);
 }
 
-/// The changes in `from`; `None` if these bytes are none.
-pub(super) fn decode(mut from: Bytes) -> Option<Vec<Change>> {
+/// The changes in `from`; `None` if these bytes are none. Producers of format 1 were last heard
+/// of at `now`.
+pub(super) fn decode(mut from: Bytes, now: u64) -> Option<Vec<Change>> {
     let mut changes = Vec::new();
     while from.has_remaining() {
-        changes.push(change(&mut from)?);
+        changes.push(change(&mut from, now)?);
     }
     Some(changes)
 }
 
-fn change(from: &mut Bytes) -> Option<Change> {
+fn change(from: &mut Bytes, now: u64) -> Option<Change> {
     let kind = from.try_get_u8().ok()?;
     if kind == SWEEP {
         return Some(Change::Sweep { rows: from.try_get_u32_le().ok()? });
     }
     let id = StreamId(from.try_get_u64_le().ok()?);
     Some(match kind {
-        CREATE => Change::Create { path: take_text(from)?, id },
-        CLOSE => Change::Close { path: take_text(from)?, id },
+        CREATE_1 => Change::Put { path: take_text(from)?, id, info: Arc::new(format_1(false)) },
+        CLOSE_1 => Change::Put { path: take_text(from)?, id, info: Arc::new(format_1(true)) },
+        PUT => {
+            let path = take_text(from)?;
+            let info = StreamInfo::from_bytes(&take_bytes(from)?, &path).ok()?;
+            Change::Put { path, id, info }
+        }
         DELETE => Change::Delete { path: take_text(from)?, id },
         APPEND => {
             let start = from.try_get_u64_le().ok()?;
@@ -75,14 +94,22 @@ fn change(from: &mut Bytes) -> Option<Change> {
             let records = (0..count).map(|_| take_bytes(from)).collect::<Option<_>>()?;
             Change::Append { id, start, records }
         }
-        PRODUCER => {
+        PRODUCER_1 | PRODUCER => {
             let producer = take_text(from)?;
             let epoch = from.try_get_u64_le().ok()?;
             let last_seq = from.try_get_u64_le().ok()?;
-            Change::Producer { id, producer, state: ProducerState { epoch, last_seq } }
+            let at = if kind == PRODUCER { from.try_get_u64_le().ok()? } else { now };
+            Change::Producer { id, producer, state: ProducerState { epoch, last_seq }, at }
         }
+        FORGET => Change::Forget { id, producer: take_text(from)? },
         _ => return None,
     })
+}
+
+/// What a stream of format 1 is.
+pub(super) fn format_1(closed: bool) -> StreamInfo {
+    let options = CreateOptions { closed, ..CreateOptions::default() };
+    StreamInfo::new(StreamFacts::of(&options), 0)
 }
 
 fn take_bytes(from: &mut Bytes) -> Option<Bytes> {
@@ -101,23 +128,28 @@ mod tests {
     #[test]
     fn changes_survive_being_bytes_and_no_cut_of_them_is_taken_for_others() {
         let id = StreamId(7);
+        let path = "session/a".to_owned();
+        let info =
+            StreamInfo { lineage: vec![(StreamId(3), 9)], forks: 2, touched: 5, ..format_1(true) };
         let changes = [
-            Change::Create { path: "session/a".to_owned(), id },
+            Change::Put { path: path.clone(), id, info: Arc::new(format_1(false)) },
             Change::Append { id, start: 9, records: vec![Bytes::from("1"), Bytes::from("22")] },
             Change::Producer {
                 id,
                 producer: "session:a".to_owned(),
                 state: ProducerState { epoch: 3, last_seq: 4 },
+                at: 5,
             },
-            Change::Close { path: "session/a".to_owned(), id },
-            Change::Delete { path: "session/a".to_owned(), id },
+            Change::Forget { id, producer: "session:a".to_owned() },
+            Change::Put { path: path.clone(), id, info: Arc::new(info) },
+            Change::Delete { path, id },
             Change::Sweep { rows: 5 },
         ];
         let mut out = Vec::new();
-        encode(&changes, &mut out);
-        assert_eq!(decode(Bytes::from(out.clone())).as_deref(), Some(&changes[..]));
+        encode(&changes, &mut out).unwrap();
+        assert_eq!(decode(Bytes::from(out.clone()), 0).as_deref(), Some(&changes[..]));
         for cut in 0..out.len() {
-            let found = decode(Bytes::copy_from_slice(&out[..cut]));
+            let found = decode(Bytes::copy_from_slice(&out[..cut]), 0);
             assert!(found.is_none_or(|found| changes.starts_with(&found)), "cut at {cut}");
         }
     }
