@@ -212,12 +212,20 @@ pub struct Heard {
 /// What a compaction came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Compacted {
-    /// Bytes of all files before.
+    /// Bytes of the tables' file before.
     pub bytes_before: u64,
-    /// Bytes of all files after.
+    /// Bytes of the tables' file after.
     pub bytes_after: u64,
     /// How long it took.
     pub took: Duration,
+}
+
+impl std::fmt::Display for Compacted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
+        let (before, after) = (mebibytes(self.bytes_before), mebibytes(self.bytes_after));
+        write!(f, "{before:.1} MiB to {after:.1} MiB in {:.1?}", self.took)
+    }
 }
 
 /// Keeps streams. One thread calls `commit`; any thread may read at the same time and sees only
@@ -271,7 +279,8 @@ pub trait LogEngine: Send + Sync + 'static {
     /// Work that makes later starts quick; called when nothing waits and at the end.
     fn settle(&self) -> Result<(), EngineError>;
 
-    /// Gives room that is not used any more back to the disk. Everything else waits meanwhile.
+    /// Gives room that is not used any more back to the disk; everything else waits meanwhile.
+    /// After [`EngineError::Full`] nothing was done.
     fn compact(&self) -> Result<Compacted, EngineError>;
 
     /// Lets go of all files. Everything fails with [`EngineError::Stopped`] from then on.

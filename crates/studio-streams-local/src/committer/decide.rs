@@ -36,10 +36,8 @@ impl Committer {
                 // What was decided is committed first, so that its callers do not wait.
                 self.commit();
                 let compacted = self.engine.compact();
-                if let Err(error) = &compacted {
-                    self.fail(error);
-                }
-                return drop(reply.send(compacted.map_err(|e| failed(&path, Box::new(e)))));
+                let compacted = compacted.map_err(|e| self.not_committed(e).for_path(&path));
+                return drop(reply.send(compacted));
             }
             What::Probe { reply } => {
                 let result = self.stream(&path).map(|_row| ());

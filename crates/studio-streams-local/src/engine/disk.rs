@@ -3,6 +3,7 @@ use std::{
     io,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::Instant,
 };
 
 use redb::StorageBackend;
@@ -11,7 +12,7 @@ use studio_streams::ProducerState;
 use super::{
     Answer, Ask, Change, Compacted, Due, EngineError, ForkPoint, Heard, LogEngine, Place, StreamId,
     StreamInfo, StreamRow,
-    files::{Directory, Files},
+    files::{Directory, Files, Trust},
     journal::{self, Journal, Salt},
     tables::{NotOpened, Tables},
 };
@@ -24,6 +25,12 @@ const TABLES: &str = "streams.redb";
 /// The tables until they are whole for the first time.
 const TABLES_UNFINISHED: &str = "streams.redb.new";
 const JOURNAL: &str = "streams.journal";
+
+/// Free bytes on the disk that a compaction asks for.
+const COMPACTING_BYTES: u64 = 4 * 1024 * 1024;
+/// A start compacts when at least so many bytes were removed since the last time, and a quarter of
+/// the file: what is copied then is bounded by what was removed.
+const REMOVED_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
 /// The engine on this machine's disk: tables in one file, and a journal before them.
 ///
@@ -53,8 +60,9 @@ impl DiskEngine {
             NotOpened::InUse => OpenError::InUse { dir: dir.to_owned() },
             NotOpened::Engine(source) => failed(source),
         };
+        let trust = Trust::default();
         let open_tables = |name| {
-            let file = files.open(name).map_err(unusable)?;
+            let file = trust.open(&*files, name).map_err(unusable)?;
             Tables::open(file, options.cache_bytes).map_err(opened)
         };
         if !files.exists(TABLES).map_err(unusable)? {
@@ -68,6 +76,7 @@ impl DiskEngine {
             let tables = open_tables(TABLES_UNFINISHED)?;
             tables.make(FORMAT, new_salt()).map_err(failed)?;
             tables.close();
+            trust.check().map_err(unusable)?;
             files.rename(TABLES_UNFINISHED, TABLES).map_err(unusable)?;
         }
         let tables = open_tables(TABLES)?;
@@ -75,14 +84,39 @@ impl DiskEngine {
         let found = tables.format().map_err(failed)?.ok_or_else(no_format).map_err(failed)?;
         match found {
             FORMAT => {}
-            1 => migrate_1(&tables, &*files, options).map_err(failed)?,
+            1 => migrate_1(&tables, &*files, &trust, options).map_err(failed)?,
             _ => return Err(OpenError::Format { dir: dir.to_owned(), found, known: FORMAT }),
         }
-        let journal = recover(&tables, &*files, options).map_err(failed)?;
+        let journal = recover(&tables, &*files, &trust, options).map_err(failed)?;
         // The names of new files are to survive a power cut too.
         files.sync_names().map_err(unusable)?;
         let reserve_bytes = options.reserve_bytes;
-        Ok(Self { files, reserve_bytes, tables, journal: Mutex::new(journal) })
+        let engine = Self { files, reserve_bytes, tables, journal: Mutex::new(journal) };
+        let dir = engine.files.dir();
+        engine
+            .compact_if_worth_it()
+            .map_err(|source| OpenError::Engine { dir: dir.to_owned(), source })?;
+        Ok(engine)
+    }
+
+    fn compact_if_worth_it(&self) -> Result<(), EngineError> {
+        let worth_it = REMOVED_BYTES_MIN.max(self.tables.file_bytes()? / 4);
+        if self.tables.removed()? < worth_it {
+            return Ok(());
+        }
+        match self.compact() {
+            // Not now, then; nothing was done.
+            Err(EngineError::Full { .. }) => Ok(()),
+            other => other.map(drop),
+        }
+    }
+
+    fn room_above(&self, wanted: u64) -> Result<(), EngineError> {
+        let free = self.files.free_bytes().map_err(|source| EngineError::Failed {
+            tried: "ask for the free room on the disk",
+            source: Box::new(source),
+        })?;
+        if free < wanted { Err(EngineError::Full { source: None }) } else { Ok(()) }
     }
 
     fn checkpoint(&self, journal: &mut Journal) -> Result<(), EngineError> {
@@ -95,19 +129,39 @@ impl DiskEngine {
     }
 }
 
+/// Makes the tables' file short.
+fn compact(tables: &Tables) -> Result<Compacted, EngineError> {
+    let began = Instant::now();
+    let bytes_before = tables.file_bytes()?;
+    tables.compact()?;
+    let compacted =
+        Compacted { bytes_before, bytes_after: tables.file_bytes()?, took: began.elapsed() };
+    tracing::info!(
+        bytes.before = compacted.bytes_before,
+        bytes.after = compacted.bytes_after,
+        "the streams were compacted: {compacted}"
+    );
+    Ok(compacted)
+}
+
 /// What nobody outside knows of this store.
 fn new_salt() -> u64 {
     RandomState::new().hash_one(JOURNAL)
 }
 
-fn open_journal(files: &dyn Files) -> Result<Box<dyn StorageBackend>, EngineError> {
-    files.open(JOURNAL).map_err(|source| journal::failed("open the journal", source))
+fn open_journal(files: &dyn Files, trust: &Trust) -> Result<Box<dyn StorageBackend>, EngineError> {
+    trust.open(files, JOURNAL).map_err(|source| journal::failed("open the journal", source))
 }
 
 /// Brings what only the journal holds into the tables.
-fn recover(tables: &Tables, files: &dyn Files, options: &Options) -> Result<Journal, EngineError> {
+fn recover(
+    tables: &Tables,
+    files: &dyn Files,
+    trust: &Trust,
+    options: &Options,
+) -> Result<Journal, EngineError> {
     let (applied, salt) = (tables.applied()?, Salt::Of(tables.salt()?));
-    let (journal, missing) = Journal::open(open_journal(files)?, applied, salt, options)?;
+    let (journal, missing) = Journal::open(open_journal(files, trust)?, applied, salt, options)?;
     if !missing.is_empty() {
         tracing::info!(commits = missing.len(), "{} commits are read again", missing.len());
         tables.apply_all(missing.iter().map(|entry| (entry.number, &entry.changes[..])))?;
@@ -118,8 +172,13 @@ fn recover(tables: &Tables, files: &dyn Files, options: &Options) -> Result<Jour
 
 /// From format 1 to this program's. The old journal's entries are none of the new one, so it does
 /// not matter when that is emptied.
-fn migrate_1(tables: &Tables, files: &dyn Files, options: &Options) -> Result<(), EngineError> {
-    let journal = open_journal(files)?;
+fn migrate_1(
+    tables: &Tables,
+    files: &dyn Files,
+    trust: &Trust,
+    options: &Options,
+) -> Result<(), EngineError> {
+    let journal = open_journal(files, trust)?;
     let (journal, missing) = Journal::open(journal, tables.applied()?, Salt::Without, options)?;
     drop(journal);
     tracing::info!("the streams are brought from format 1 to format {FORMAT}");
@@ -139,17 +198,8 @@ impl LogEngine for DiskEngine {
     }
 
     fn room_for(&self, bytes: u64) -> Result<(), EngineError> {
-        let free = self.files.free_bytes();
-        let free = free.map_err(|source| EngineError::Failed {
-            tried: "ask for the free room on the disk",
-            source: Box::new(source),
-        })?;
         // Once in the journal, once in the tables, and as much again for how they are kept.
-        let wanted = bytes.saturating_mul(3).saturating_add(self.reserve_bytes);
-        if free < wanted {
-            return Err(EngineError::Full { source: None });
-        }
-        Ok(())
+        self.room_above(bytes.saturating_mul(3).saturating_add(self.reserve_bytes))
     }
 
     fn stream(&self, path: &str) -> Result<Option<StreamRow>, EngineError> {
@@ -207,7 +257,13 @@ impl LogEngine for DiskEngine {
     }
 
     fn compact(&self) -> Result<Compacted, EngineError> {
-        Ok(Compacted::default())
+        // It moves pages within the file, and needs a little room to write down where to.
+        self.room_above(COMPACTING_BYTES)?;
+        self.with_journal(|journal| {
+            let compacted = compact(&self.tables).map_err(EngineError::not_undone)?;
+            journal.restart().map_err(EngineError::not_undone)?;
+            Ok(compacted)
+        })
     }
 
     fn close(&self) {

@@ -53,7 +53,13 @@ const REMOVED: &str = "removed";
 
 /// Everything but the journal. Readers see what was applied.
 #[derive(Debug)]
-pub(super) struct Tables(RwLock<Option<Database>>);
+pub(super) struct Tables(RwLock<Option<Opened>>);
+
+#[derive(Debug)]
+struct Opened {
+    database: Database,
+    file: AnyFile,
+}
 
 /// Why the file was not opened.
 #[derive(Debug)]
@@ -67,8 +73,9 @@ impl Tables {
         file: Box<dyn StorageBackend>,
         cache_bytes: usize,
     ) -> Result<Self, NotOpened> {
+        let file = AnyFile(file.into());
         let mut builder = Database::builder();
-        let created = builder.set_cache_size(cache_bytes).create_with_backend(AnyFile(file));
+        let created = builder.set_cache_size(cache_bytes).create_with_backend(file.clone());
         let database = created.map_err(|error| {
             if matches!(error, redb::DatabaseError::DatabaseAlreadyOpen) {
                 NotOpened::InUse
@@ -76,7 +83,7 @@ impl Tables {
                 NotOpened::Engine(failed("open the file", error))
             }
         })?;
-        Ok(Self(RwLock::new(Some(database))))
+        Ok(Self(RwLock::new(Some(Opened { database, file }))))
     }
 
     /// Makes the tables of a new file.
@@ -268,6 +275,24 @@ impl Tables {
         Ok(deleted.first().map_err(|e| failed("read a row", e))?.is_some())
     }
 
+    /// Bytes of the file.
+    pub(super) fn file_bytes(&self) -> Result<u64, EngineError> {
+        let guard = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let opened = guard.as_ref().ok_or(EngineError::Stopped)?;
+        opened.file.len().map_err(|source| journal::failed("look at the tables' file", source))
+    }
+
+    /// Waits for reads that are under way, then makes the file as short as it can be, with
+    /// everything applied so far on stable storage; other reads wait for it.
+    pub(super) fn compact(&self) -> Result<(), EngineError> {
+        let mut guard = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let opened = guard.as_mut().ok_or(EngineError::Stopped)?;
+        opened.database.compact().map_err(|e| failed("compact the tables", e))?;
+        let write = begin_write(&opened.database, Sync::Stable)?;
+        Rows::new(&write).set_number(REMOVED, 0)?;
+        commit(write)
+    }
+
     /// Waits for reads that are under way, then lets go of the file.
     pub(super) fn close(&self) {
         drop(self.0.write().unwrap_or_else(PoisonError::into_inner).take());
@@ -280,11 +305,11 @@ impl Tables {
 }
 
 /// The database, held open.
-struct Guard<'a>(RwLockReadGuard<'a, Option<Database>>);
+struct Guard<'a>(RwLockReadGuard<'a, Option<Opened>>);
 
 impl Guard<'_> {
     fn get(&self) -> Result<&Database, EngineError> {
-        self.0.as_ref().ok_or(EngineError::Stopped)
+        self.0.as_ref().map(|opened| &opened.database).ok_or(EngineError::Stopped)
     }
 }
 
