@@ -17,7 +17,7 @@ use axum::{
 };
 use studio_api::ErrorCode;
 
-use crate::{HttpSettings, HttpState, Problem};
+use crate::{HttpSettings, HttpState, Problem, streams};
 
 /// What a page of an allowed origin may send.
 const ALLOWED_HEADERS: &str =
@@ -36,7 +36,8 @@ pub(crate) async fn guard(
         Err(problem) => problem.into_response(),
         Ok(origin) => {
             granted = origin;
-            if granted.is_some() && is_preflight(&parts) {
+            // The streams answer one themselves: their headers are others.
+            if granted.is_some() && is_preflight(&parts) && !streams::is_below(parts.uri.path()) {
                 preflight()
             } else {
                 next.run(Request::from_parts(parts, body)).await
@@ -56,8 +57,9 @@ pub(crate) async fn guard(
     response
 }
 
+/// Whether something can be done below this path, so that only our own pages may ask.
 pub(crate) fn is_api(path: &str) -> bool {
-    path == "/api" || path.starts_with("/api/")
+    path == "/api" || path.starts_with("/api/") || streams::is_below(path)
 }
 
 /// `Ok(Some(origin))` = a page of another origin that the settings allow.

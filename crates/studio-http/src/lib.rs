@@ -2,7 +2,8 @@
 //!
 //! Reading order: [`routes`] (every route and who may use it), [`HttpState`] and [`HttpSettings`]
 //! (what the routes need), `permit` (permission as a value), `sessions` and `system` (the
-//! handlers), `events` (the log as server-sent events), `problem` (what a failure becomes),
+//! handlers), `events` (the log as server-sent events), `streams` (who may use
+//! the streams themselves), `problem` (what a failure becomes),
 //! `guard` (which pages may talk to us), [`serve`] (connections, deadlines, stopping).
 
 mod address;
@@ -19,6 +20,7 @@ mod routes;
 mod serve;
 mod sessions;
 mod state;
+mod streams;
 mod system;
 
 pub(crate) use problem::Problem;

@@ -2,10 +2,10 @@ use axum::{
     Router,
     http::Method,
     middleware::{from_fn, from_fn_with_state},
-    routing::{MethodRouter, delete, get, post},
+    routing::{MethodRouter, delete, get, options, post, put},
 };
 
-use crate::{HttpState, events, guard, log, sessions, system};
+use crate::{HttpState, events, guard, log, sessions, streams, system};
 
 /// Who may use a route. The handlers' extractors enforce it; a test holds each to its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,22 +22,29 @@ pub enum Policy {
     Watch,
     /// The session's agent.
     Hook,
+    /// Who may use all streams; for a session's own stream also as [`Policy::Watch`].
+    ReadStream,
+    /// Who may use all streams.
+    WriteStream,
 }
 
 /// A route.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Route {
-    /// `GET`, `POST`, `DELETE`.
+    /// `GET` (and with it `HEAD`), `POST`, …
     pub method: Method,
-    /// The path; `{id}` stands for a session's id.
+    /// The path; `{id}` stands for a session's id, `{*path}` for a stream's path.
     pub path: &'static str,
     /// Who may use it.
     pub policy: Policy,
 }
 
+/// The streams themselves, below [`streams::MOUNT`].
+const STREAM: &str = "/v1/stream/{*path}";
+
 /// Every route of the studio: the table of contents of this crate.
 fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
-    use Policy::{Create, Hook, Open, Operator, Session, Watch};
+    use Policy::{Create, Hook, Open, Operator, ReadStream, Session, Watch, WriteStream};
     let route = |method, path, policy| Route { method, path, policy };
     let (read, write, remove) = (Method::GET, Method::POST, Method::DELETE);
     vec![
@@ -47,15 +54,21 @@ fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
         (route(read.clone(), "/api/sessions", Operator), get(sessions::list)),
         (route(write.clone(), "/api/sessions/local", Create), post(sessions::create_local)),
         (route(read.clone(), "/api/sessions/{id}", Session), get(sessions::get)),
-        (route(remove, "/api/sessions/{id}", Session), delete(sessions::delete)),
+        (route(remove.clone(), "/api/sessions/{id}", Session), delete(sessions::delete)),
         (route(write.clone(), "/api/sessions/{id}/iterate", Session), post(sessions::iterate)),
         (route(write.clone(), "/api/sessions/{id}/respond", Session), post(sessions::respond)),
         (route(write.clone(), "/api/sessions/{id}/interrupt", Session), post(sessions::interrupt)),
         (route(write.clone(), "/api/sessions/{id}/cancel", Session), post(sessions::cancel)),
-        (route(write, "/api/sessions/{id}/hook-event", Hook), post(sessions::hook_event)),
+        (route(write.clone(), "/api/sessions/{id}/hook-event", Hook), post(sessions::hook_event)),
         (route(read.clone(), "/api/sessions/{id}/events", Watch), get(events::events)),
         (route(read.clone(), "/api/sessions/{id}/gates", Session), get(sessions::gates)),
-        (route(read, "/api/sessions/{id}/queue", Session), get(sessions::queue)),
+        (route(read.clone(), "/api/sessions/{id}/queue", Session), get(sessions::queue)),
+        (route(read, STREAM, ReadStream), get(streams::streams)),
+        (route(Method::PUT, STREAM, WriteStream), put(streams::streams)),
+        (route(write, STREAM, WriteStream), post(streams::streams)),
+        (route(remove, STREAM, WriteStream), delete(streams::streams)),
+        // What a browser asks before it does one of those for an allowed origin.
+        (route(Method::OPTIONS, STREAM, Open), options(streams::streams)),
     ]
 }
 

@@ -3,11 +3,12 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use axum::Router;
 use studio_auth::Keys;
 use studio_flows::Studio;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Network, limit::CreationLimit};
+use crate::{Network, limit::CreationLimit, streams};
 
 /// Who may create sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +34,9 @@ pub struct HttpSettings {
     pub keep_alive: Duration,
     /// How long a request's body may take to arrive.
     pub body_patience: Duration,
+    /// Whether whoever reaches the port may use all streams. For tests and tools on this machine
+    /// alone: right on loopback only.
+    pub streams_open: bool,
     /// A sentence for people: what keeps an agent in. Shown by `/api/health`.
     pub isolation: Option<String>,
 }
@@ -46,6 +50,7 @@ impl Default for HttpSettings {
             creation: Creation::Open,
             keep_alive: Duration::from_secs(15),
             body_patience: Duration::from_secs(30),
+            streams_open: false,
             isolation: None,
         }
     }
@@ -62,6 +67,7 @@ struct Inner {
     keys: Keys,
     settings: HttpSettings,
     limit: CreationLimit,
+    streams: Router,
     stop: CancellationToken,
 }
 
@@ -74,7 +80,8 @@ impl HttpState {
         stop: CancellationToken,
     ) -> Self {
         let limit = CreationLimit::new(studio.settings().max_sessions_per_ip_per_hour);
-        Self { inner: Arc::new(Inner { studio, keys, settings, limit, stop }) }
+        let streams = streams::over(studio.streams(), &keys, &settings, &stop);
+        Self { inner: Arc::new(Inner { studio, keys, settings, limit, streams, stop }) }
     }
 
     pub(crate) fn studio(&self) -> &Studio {
@@ -93,12 +100,21 @@ impl HttpState {
         &self.inner.limit
     }
 
+    pub(crate) fn streams(&self) -> &Router {
+        &self.inner.streams
+    }
+
     pub(crate) fn stop(&self) -> &CancellationToken {
         &self.inner.stop
     }
 
     /// Unix seconds.
     pub(crate) fn now(&self) -> u64 {
-        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
+        now()
     }
+}
+
+/// Unix seconds.
+pub(crate) fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs()
 }

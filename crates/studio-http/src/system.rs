@@ -24,10 +24,8 @@ const PAGE: &str = include_str!("page.html");
 /// `GET /api/health`: whether the studio can work, asked for real.
 pub(crate) async fn health(State(state): State<HttpState>) -> (StatusCode, Json<HealthAnswer>) {
     let health = state.studio().health().await;
-    let healthy = health.streams.is_ok()
-        && health.sandbox.is_ok()
-        && health.recovered
-        && !health.taken_over;
+    let healthy =
+        health.streams.is_ok() && health.sandbox.is_ok() && health.recovered && !health.taken_over;
     let word = |good: bool| if good { "ok" } else { "error" }.to_owned();
     let checks = HealthChecks {
         streams: word(health.streams.is_ok()),

@@ -9,7 +9,7 @@ use studio_auth::Scope;
 use studio_flows::Mode;
 use studio_http::{Creation, Policy, routes};
 use studio_ids::{RoomId, SessionId};
-use support::{Ask, World};
+use support::{Ask, World, path_of};
 
 /// Opens nothing: wrong, malformed, of another session, of another purpose.
 fn foreign_tokens(world: &World, policy: Policy, id: SessionId) -> Vec<String> {
@@ -18,9 +18,17 @@ fn foreign_tokens(world: &World, policy: Policy, id: SessionId) -> Vec<String> {
     let mut scopes =
         vec![Scope::Session(other), Scope::Hook(other), Scope::Relay(other), Scope::Room(room)];
     match policy {
-        Policy::Hook => scopes.extend([Scope::Session(id), Scope::Operator]),
-        Policy::Session | Policy::Watch => scopes.extend([Scope::Hook(id), Scope::Relay(id)]),
-        Policy::Operator => scopes.extend([Scope::Session(id), Scope::Hook(id), Scope::Relay(id)]),
+        Policy::Hook => scopes.extend([Scope::Session(id), Scope::Operator, Scope::Streams]),
+        Policy::Session | Policy::Watch => {
+            scopes.extend([Scope::Hook(id), Scope::Relay(id), Scope::Streams]);
+        }
+        Policy::Operator => {
+            scopes.extend([Scope::Session(id), Scope::Hook(id), Scope::Relay(id), Scope::Streams])
+        }
+        Policy::ReadStream => scopes.extend([Scope::Hook(id), Scope::Relay(id)]),
+        Policy::WriteStream => {
+            scopes.extend([Scope::Session(id), Scope::Hook(id), Scope::Relay(id)]);
+        }
         Policy::Open | Policy::Create => {}
     }
     let mut tokens: Vec<String> = scopes.into_iter().map(|scope| world.token(scope)).collect();
@@ -39,13 +47,13 @@ async fn no_route_opens_without_its_own_token() {
         if matches!(route.policy, Policy::Open | Policy::Create) {
             continue;
         }
-        let ask = |id: &str| Ask::new(route.method.clone(), route.path.replace("{id}", id));
+        let ask = |id: &str| Ask::new(route.method.clone(), path_of(&route, id));
         let id_text = id.to_string();
         let mut asks = vec![ask(&id_text), ask(&id_text).header("authorization", "Basic eDp5")];
         for token in foreign_tokens(&world, route.policy, id) {
             asks.push(ask(&id_text).token(&token));
             asks.push(Ask {
-                target: format!("{}?token={token}", route.path.replace("{id}", &id_text)),
+                target: format!("{}?token={token}", path_of(&route, &id_text)),
                 ..ask(&id_text)
             });
         }
@@ -70,15 +78,18 @@ async fn d30_13_a_token_in_the_query_opens_event_streams_only() {
     let (id, token, hook) = world.local_session().await;
     for route in routes() {
         let token = if route.policy == Policy::Hook { &hook } else { &token };
-        if !matches!(route.policy, Policy::Session | Policy::Watch | Policy::Hook) {
+        let operator = world.token(Scope::Operator);
+        let token = if route.policy == Policy::WriteStream { &operator } else { token };
+        if matches!(route.policy, Policy::Open | Policy::Create | Policy::Operator) {
             continue;
         }
-        let path = route.path.replace("{id}", &id.to_string());
+        let path = path_of(&route, &id.to_string());
         let ask = Ask::new(route.method.clone(), format!("{path}?token={token}"));
         world.stop.cancel(); // So that the stream ends at once.
         let told = world.send(ask).await;
         let opens = told.status == StatusCode::OK;
-        assert_eq!(opens, route.policy == Policy::Watch, "{} {}", route.method, route.path);
+        let may_open = matches!(route.policy, Policy::Watch | Policy::ReadStream);
+        assert_eq!(opens, may_open, "{} {}", route.method, route.path);
     }
 }
 
@@ -157,6 +168,7 @@ fn every_route_has_a_policy_and_stands_once() {
         let again =
             |other: &&studio_http::Route| other.method == route.method && other.path == route.path;
         assert_eq!(routes.iter().position(|other| again(&other)), Some(at), "{route:?}");
-        assert!([Method::GET, Method::POST, Method::DELETE].contains(&route.method));
+        let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS];
+        assert!(methods.contains(&route.method));
     }
 }

@@ -11,7 +11,7 @@ use studio_auth::Scope;
 use studio_flows::Mode;
 use studio_http::{Policy, routes};
 use studio_ids::SessionId;
-use support::{Ask, World};
+use support::{Ask, World, path_of};
 
 fn bad_bodies() -> Vec<Vec<u8>> {
     let mut bodies: Vec<Vec<u8>> = [
@@ -52,6 +52,7 @@ async fn no_body_brings_a_route_down() {
                     Policy::Hook => world.token(Scope::Hook(id)),
                     Policy::Session | Policy::Watch if known => session,
                     Policy::Session | Policy::Watch => world.token(Scope::Session(id)),
+                    Policy::ReadStream | Policy::WriteStream => world.token(Scope::Streams),
                     Policy::Operator | Policy::Open | Policy::Create => {
                         world.token(Scope::Operator)
                     }
@@ -59,7 +60,7 @@ async fn no_body_brings_a_route_down() {
                 if route.policy == Policy::Watch && known {
                     continue; // Takes no body and does not end.
                 }
-                let path = route.path.replace("{id}", &id.to_string());
+                let path = path_of(&route, &id.to_string());
                 let ask = Ask::new(route.method.clone(), path).token(&token).bytes(body);
                 let shown = format!("{ask:.200?}");
                 let told = world.send(ask).await;

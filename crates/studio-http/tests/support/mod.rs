@@ -23,7 +23,7 @@ use studio_agent_codec::Claude;
 use studio_auth::{Keys, Scope, ServerKey};
 use studio_events::Timestamp;
 use studio_flows::{Mode, Parts, Settings, Studio};
-use studio_http::{HttpSettings, HttpState, PeerAddress, router};
+use studio_http::{HttpSettings, HttpState, PeerAddress, Route, router};
 use studio_ids::SessionId;
 use studio_sandbox::{
     Abilities, Enforced, Isolation, ProgressSink, Sandbox, SandboxError, SandboxProvider,
@@ -200,6 +200,11 @@ impl Ask {
         let peer = PeerAddress(SocketAddr::from((self.peer, 40_000)));
         request.extension(peer).body(Body::from(self.body)).unwrap()
     }
+}
+
+/// The route's path for this session; for a stream's route the path of the session's own stream.
+pub fn path_of(route: &Route, id: &str) -> String {
+    route.path.replace("{id}", id).replace("{*path}", &format!("session/{id}"))
 }
 
 /// What was answered.

@@ -1,0 +1,116 @@
+//! `/v1/stream/…`: the studio's streams themselves, in the Durable Streams protocol
+//! (`studio-streams-protocol`); here is only who may use them.
+
+use std::{convert::Infallible, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{Request, State},
+    http::{Method, request::Parts},
+    response::{IntoResponse, Response},
+};
+use studio_auth::{Keys, Scope};
+use studio_ids::SessionId;
+use studio_streams::{StreamPath, StreamStore};
+use studio_streams_protocol::{Access, Cors, ProtocolOptions, Wish};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt as _;
+
+use crate::{
+    HttpSettings, HttpState, Problem,
+    permit::{bearer, query},
+    state,
+};
+
+/// Below this stand the streams.
+pub(crate) const MOUNT: &str = "/v1/stream";
+
+/// Whether a path is the streams' to answer.
+pub(crate) fn is_below(path: &str) -> bool {
+    path.strip_prefix(MOUNT).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// The protocol over the studio's store.
+pub(crate) fn over(
+    store: &Arc<dyn StreamStore>,
+    keys: &Keys,
+    settings: &HttpSettings,
+    stop: &CancellationToken,
+) -> Router {
+    let access = StreamAccess { keys: keys.clone(), open: settings.streams_open };
+    let options = ProtocolOptions {
+        mount: MOUNT.to_owned(),
+        keep_alive: settings.keep_alive,
+        body_patience: settings.body_patience,
+        cors: Cors::Origins(settings.allowed_origins.clone()),
+        resource_policy: "same-origin",
+        access: Arc::new(access),
+        stop: stop.clone(),
+        ..ProtocolOptions::default()
+    };
+    studio_streams_protocol::router(Arc::clone(store), options)
+}
+
+/// Every method of `/v1/stream/{path}`.
+pub(crate) async fn streams(State(state): State<HttpState>, request: Request) -> Response {
+    let answered: Result<Response, Infallible> = state.streams().clone().oneshot(request).await;
+    answered.unwrap_or_else(|never| match never {})
+}
+
+/// Who may use which stream: the operator and a service with a token for streams all of them; who
+/// has a session's token may read that session's.
+struct StreamAccess {
+    keys: Keys,
+    open: bool,
+}
+
+impl Access for StreamAccess {
+    fn refusal(&self, request: &Parts, wish: Wish<'_>) -> Option<Response> {
+        let permitted =
+            self.open || token(request).is_some_and(|t| self.permits(request, wish, &t));
+        (!permitted).then(|| Problem::unauthenticated("stream").into_response())
+    }
+}
+
+impl StreamAccess {
+    fn permits(&self, request: &Parts, wish: Wish<'_>, token: &str) -> bool {
+        let now = state::now();
+        let opens = |scope| self.keys.opens(scope, token, now);
+        if opens(Scope::Streams) || opens(Scope::Operator) {
+            return true;
+        }
+        let reads = matches!(request.method, Method::GET | Method::HEAD);
+        match wish {
+            Wish::Read(path) if reads => session(path).is_some_and(|id| opens(Scope::Session(id))),
+            Wish::Read(_) | Wish::Write(_) | Wish::Other => false,
+        }
+    }
+}
+
+/// In a header; for `GET` also in the query, because a browser's `EventSource` cannot send
+/// headers (`D30-13`).
+fn token(request: &Parts) -> Option<String> {
+    let in_query = || (request.method == Method::GET).then(|| query(request, "token")).flatten();
+    bearer(request).or_else(in_query)
+}
+
+/// Whose log it is.
+fn session(path: &StreamPath) -> Option<SessionId> {
+    let id: SessionId = path.as_str().strip_prefix("session/")?.parse().ok()?;
+    // Written in another way it is the name of another stream.
+    (StreamPath::session(id) == *path).then_some(id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sessions_stream_has_one_name() {
+        let id = SessionId::random();
+        assert_eq!(session(&StreamPath::session(id)), Some(id));
+        for other in [format!("session/{id}/x"), format!("room/{id}"), "session/x".to_owned()] {
+            assert_eq!(session(&other.parse().unwrap()), None, "{other}");
+        }
+    }
+}
