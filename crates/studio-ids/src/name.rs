@@ -27,9 +27,19 @@ pub enum BadName {
         /// Where it stands.
         at: usize,
     },
+    /// Good characters in an order that means something else.
+    #[error("a name {rule}")]
+    Shape {
+        /// What it must be or must not be.
+        rule: &'static str,
+    },
 }
 
-fn check(text: &str, max: usize, good: impl Fn(usize, char) -> bool) -> Result<(), BadName> {
+pub(crate) fn check(
+    text: &str,
+    max: usize,
+    good: impl Fn(usize, char) -> bool,
+) -> Result<(), BadName> {
     if text.is_empty() {
         return Err(BadName::Empty);
     }
@@ -44,6 +54,9 @@ fn check(text: &str, max: usize, good: impl Fn(usize, char) -> bool) -> Result<(
 
 macro_rules! name {
     ($(#[$doc:meta])* $name:ident, $max:expr, $good:expr) => {
+        name! { $(#[$doc])* $name, $max, $good, |_: &str| Ok(()) }
+    };
+    ($(#[$doc:meta])* $name:ident, $max:expr, $good:expr, $whole:expr) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -67,6 +80,8 @@ macro_rules! name {
 
             fn try_from(text: String) -> Result<Self, BadName> {
                 check(&text, $max, $good)?;
+                let whole: fn(&str) -> Result<(), BadName> = $whole;
+                whole(&text)?;
                 Ok(Self(text))
             }
         }
@@ -86,6 +101,7 @@ macro_rules! name {
         }
     };
 }
+pub(crate) use name;
 
 name! {
     /// A project's directory name: ASCII letters, digits, `.`, `_` and `-`, beginning with a

@@ -28,6 +28,7 @@ pub use journal::{
 pub use path::{BadSandboxPath, SandboxPath};
 pub use provider::{
     DirEntry, Limits, NewFile, Progress, ProgressSink, Sandbox, SandboxProvider, SandboxRef,
-    SandboxSpec, SandboxState, Secret,
+    SandboxSpec, SandboxState,
 };
 pub use relay::{RELAY_BODY_BYTES_MAX, Relay, RelayHandler};
+pub use studio_ids::Secret;
