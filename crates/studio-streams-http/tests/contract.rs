@@ -1,0 +1,31 @@
+//! The contract of stores, over the services that there are.
+#![allow(clippy::unwrap_used)] // A test fails by panicking.
+
+mod support;
+
+mod over_the_studio {
+    use crate::support::{Studio, store};
+
+    studio_streams::store_contract!(async {
+        let studio = Studio::start().await;
+        (store(&studio.url).await, studio)
+    });
+}
+
+mod over_the_official_server_in_memory {
+    use crate::support::{Official, store};
+
+    studio_streams::store_contract!(async {
+        let official = Official::in_memory().await;
+        (store(&official.url).await, official)
+    });
+}
+
+mod over_the_official_server_on_disk {
+    use crate::support::{Official, store};
+
+    studio_streams::store_contract!(async {
+        let official = Official::on_disk().await;
+        (store(&official.url).await, official)
+    });
+}
