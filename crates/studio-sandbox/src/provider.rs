@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use studio_ids::{ProjectName, Secret, SessionId};
+use studio_ids::{ProjectName, SessionId};
 
 use crate::{Abilities, Command, ExecOutput, Output, Process, SandboxError, SandboxPath};
 

@@ -1,0 +1,1 @@
+//! Databases that anybody may claim: provisioning of Electric Cloud's claimable sources.
