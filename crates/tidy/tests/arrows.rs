@@ -11,6 +11,8 @@ const CODEC: &str = "studio-agent-codec";
 const ASSETS: &str = "studio-assets";
 const STREAMS: &str = "studio-streams";
 const SANDBOX: &str = "studio-sandbox";
+const GITHUB: &str = "studio-github";
+const ELECTRIC: &str = "studio-electric";
 
 /// Who may use whom, from the bottom up. A new arrow is a design change: draw it in
 /// docs/architecture.md first, and commit the line here on its own.
@@ -26,6 +28,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
     // ports
     (STREAMS, &[IDS, EVENTS, API, AUTH, CODEC, ASSETS]),
     (SANDBOX, &[IDS, EVENTS, API, AUTH, CODEC, ASSETS]),
+    (GITHUB, &[IDS, EVENTS, API, AUTH, CODEC, ASSETS]),
+    (ELECTRIC, &[IDS, EVENTS, API, AUTH, CODEC, ASSETS]),
     // adapters: their own port and what lies under it
     ("studio-streams-local", &[IDS, EVENTS, API, AUTH, CODEC, ASSETS, STREAMS]),
     ("studio-streams-http", &[IDS, EVENTS, API, AUTH, CODEC, ASSETS, STREAMS]),
@@ -47,6 +51,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             ASSETS,
             STREAMS,
             SANDBOX,
+            GITHUB,
+            ELECTRIC,
             "studio-gates",
             "studio-registry",
             "studio-bridge",
@@ -66,6 +72,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             ASSETS,
             STREAMS,
             SANDBOX,
+            GITHUB,
+            ELECTRIC,
             "studio-flows",
             "studio-streams-protocol",
         ],
@@ -82,6 +90,8 @@ const MAY_USE: &[(&str, &[&str])] = &[
             ASSETS,
             STREAMS,
             SANDBOX,
+            GITHUB,
+            ELECTRIC,
             "studio-streams-local",
             "studio-streams-http",
             "studio-sandbox-docker",
@@ -110,13 +120,22 @@ const TESTS_MAY_USE: &[&str] = &[
 
 /// Crates from outside that only few may know, so that they can be replaced in one place.
 const FEW_KNOW: &[(&str, &[&str])] = &[
-    ("axum", &["studio-http", "studio-streams-protocol", "studio-server"]),
+    ("axum", &["studio-http", "studio-streams-protocol", "studio-server", "studio-testkit"]),
     ("bollard", &["studio-sandbox-docker"]),
     ("clap", &["studio-server", "studio-cli"]),
     ("landlock", &["studio-sandbox-local"]),
     ("redb", &["studio-streams-local"]),
-    ("reqwest", &["studio-cli", "studio-streams-http", "studio-testkit"]),
-    ("ring", &["studio-auth", "studio-sandbox-docker"]),
+    (
+        "reqwest",
+        &[
+            "studio-cli",
+            "studio-streams-http",
+            "studio-github",
+            "studio-electric",
+            "studio-testkit",
+        ],
+    ),
+    ("ring", &["studio-auth", "studio-sandbox-docker", "studio-github", "studio-testkit"]),
     ("tracing-subscriber", &["studio-server", "studio-cli"]),
 ];
 
