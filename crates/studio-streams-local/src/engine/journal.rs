@@ -26,6 +26,8 @@ const HEADER_BYTES: usize = 4 + 4 + 8;
 const GROW_BYTES: u64 = 512 * 1024;
 /// Commits that one journal can hold at most, generously.
 const NUMBERS_AHEAD_MAX: u64 = 100_000_000;
+/// A piece of a journal that no entry begins in.
+const ZEROS: [u8; 1024] = [0; 1024];
 /// A buffer above this is not kept for the next commit.
 const BUFFER_BYTES_KEPT: usize = 256 * 1024;
 
@@ -256,13 +258,21 @@ fn later_entry(content: &[u8], last: u64, salt: Salt) -> Option<u64> {
     }
     // A number that is far off is none: this spares most of the checksums.
     let near = last + 1..=last.saturating_add(NUMBERS_AHEAD_MAX);
-    content.windows(HEADER_BYTES).enumerate().find_map(|(at, header)| {
-        let number = salt.mix(header.get(8..).map_or(0, |mut number| number.get_u64_le()));
-        if !near.contains(&number) {
-            return None;
+    let mut at = 0;
+    while let Some(number) = content.get(at + 8..).and_then(<[u8]>::first_chunk) {
+        // Most of a journal is zeros, and no entry has the length zero.
+        if content[at..].starts_with(&ZEROS) {
+            at += ZEROS.len() - 3;
+            continue;
         }
-        entry(&content[at..], salt).map(|(number, _)| number)
-    })
+        if near.contains(&salt.mix(u64::from_le_bytes(*number)))
+            && let Some((number, _)) = entry(&content[at..], salt)
+        {
+            return Some(number);
+        }
+        at += 1;
+    }
+    None
 }
 
 /// A sync that failed leaves it open what is on the disk, also when the disk is full.
