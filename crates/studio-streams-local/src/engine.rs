@@ -1,9 +1,11 @@
 //! Where the bytes lie: the seam under the store's own rules.
 
 mod disk;
+pub(crate) mod examine;
 mod files;
 mod journal;
 mod memory;
+mod overlay;
 mod page;
 mod row;
 mod tables;
@@ -55,7 +57,10 @@ impl EngineError {
             Self::Full { source: Some(source) } => {
                 Self::Failed { tried: "write the tables: the disk is full", source: source.into() }
             }
-            other => other,
+            other @ (Self::Full { .. }
+            | Self::Stopped
+            | Self::Damaged { .. }
+            | Self::Failed { .. }) => other,
         }
     }
 }

@@ -11,6 +11,7 @@ mod error;
 mod expiry;
 mod follow;
 mod live;
+pub mod offline;
 mod options;
 mod store;
 

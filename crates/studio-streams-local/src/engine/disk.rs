@@ -19,12 +19,12 @@ use super::{
 use crate::{OpenError, Options};
 
 /// The format this program writes. It reads format 1 too and brings it to this one.
-const FORMAT: u64 = 2;
+pub(super) const FORMAT: u64 = 2;
 
-const TABLES: &str = "streams.redb";
+pub(super) const TABLES: &str = "streams.redb";
 /// The tables until they are whole for the first time.
 const TABLES_UNFINISHED: &str = "streams.redb.new";
-const JOURNAL: &str = "streams.journal";
+pub(super) const JOURNAL: &str = "streams.journal";
 
 /// Free bytes on the disk that a compaction asks for.
 const COMPACTING_BYTES: u64 = 4 * 1024 * 1024;
@@ -53,6 +53,20 @@ impl DiskEngine {
 
     /// The engine over files of your own, which nobody else uses.
     pub fn over(files: Arc<dyn Files>, options: &Options) -> Result<Self, OpenError> {
+        let engine = Self::over_as_they_are(files, options)?;
+        let dir = engine.files.dir();
+        engine
+            .compact_if_worth_it()
+            .map_err(|source| OpenError::Engine { dir: dir.to_owned(), source })?;
+        Ok(engine)
+    }
+
+    /// As [`Self::open`], without a look whether there is room to be given back.
+    pub(crate) fn open_as_it_is(dir: &Path, options: &Options) -> Result<Self, OpenError> {
+        Self::over_as_they_are(Arc::new(Directory::open(dir)?), options)
+    }
+
+    fn over_as_they_are(files: Arc<dyn Files>, options: &Options) -> Result<Self, OpenError> {
         let dir = files.dir();
         let unusable = |source| OpenError::Directory { dir: dir.to_owned(), source };
         let failed = |source| OpenError::Engine { dir: dir.to_owned(), source };
@@ -91,12 +105,7 @@ impl DiskEngine {
         // The names of new files are to survive a power cut too.
         files.sync_names().map_err(unusable)?;
         let reserve_bytes = options.reserve_bytes;
-        let engine = Self { files, reserve_bytes, tables, journal: Mutex::new(journal) };
-        let dir = engine.files.dir();
-        engine
-            .compact_if_worth_it()
-            .map_err(|source| OpenError::Engine { dir: dir.to_owned(), source })?;
-        Ok(engine)
+        Ok(Self { files, reserve_bytes, tables, journal: Mutex::new(journal) })
     }
 
     fn compact_if_worth_it(&self) -> Result<(), EngineError> {

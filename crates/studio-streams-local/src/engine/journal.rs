@@ -174,7 +174,7 @@ impl Journal {
     }
 }
 
-fn content(file: &dyn StorageBackend, len: u64) -> io::Result<Bytes> {
+pub(super) fn content(file: &dyn StorageBackend, len: u64) -> io::Result<Bytes> {
     let mut content = vec![0; usize::try_from(len).map_err(io::Error::other)?];
     file.read(0, &mut content)?;
     Ok(content.into())
@@ -208,7 +208,7 @@ pub(super) fn find(content: Bytes, applied: u64, salt: Salt, now: u64) -> Found 
         && let Some(number) = later_entry(&chain.content, last, salt)
     {
         damage = Some(format!(
-            "the journal breaks off after commit {last}, and commit {number} stands behind the break"
+            "the journal breaks off after commit {last}, and commit {number} stands behind the break (`studio streams check` tells more)"
         ));
     }
     Found { missing, damage }

@@ -1,5 +1,6 @@
 //! The tables in their file.
 
+mod inspect;
 mod migrate;
 mod write;
 
@@ -29,8 +30,9 @@ const RECORDS: TableDefinition<'_, (u64, u64), &[u8]> = TableDefinition::new("re
 /// Stream and position before an append of more than one record → the position after it.
 const APPENDS: TableDefinition<'_, (u64, u64), u64> = TableDefinition::new("appends");
 /// Stream and producer → epoch, last sequence number, when that was in Unix milliseconds.
-const PRODUCERS: TableDefinition<'_, (u64, &str), (u64, u64, u64)> =
+const PRODUCERS: TableDefinition<'_, (u64, &str), ProducerValue> =
     TableDefinition::new("producers-2");
+type ProducerValue = (u64, u64, u64);
 /// Stream → how many producers it knows.
 const PRODUCER_COUNTS: TableDefinition<'_, u64, u64> = TableDefinition::new("producer-counts");
 /// When to look whether a stream's time is over, and which stream → its path.

@@ -4,7 +4,7 @@ use redb::{ReadableTable, Table, TableDefinition, WriteTransaction};
 
 use super::{
     APPENDS, APPLIED, Change, DELETED, DUE, EngineError, FORMAT, NEXT_ID, NUMBERS, PRODUCER_COUNTS,
-    PRODUCERS, RECORDS, REMOVED, SALT, STREAMS, StreamId, StreamInfo, failed,
+    PRODUCERS, ProducerValue, RECORDS, REMOVED, SALT, STREAMS, StreamId, StreamInfo, failed,
 };
 
 /// Makes all tables.
@@ -23,7 +23,7 @@ pub(super) struct Rows<'t> {
     streams: Option<Table<'t, &'static str, (u64, &'static [u8])>>,
     records: Option<Table<'t, (u64, u64), &'static [u8]>>,
     appends: Option<Table<'t, (u64, u64), u64>>,
-    producers: Option<Table<'t, (u64, &'static str), (u64, u64, u64)>>,
+    producers: Option<Table<'t, (u64, &'static str), ProducerValue>>,
     producer_counts: Option<Table<'t, u64, u64>>,
     due: Option<Table<'t, (u64, u64), &'static str>>,
     deleted: Option<Table<'t, u64, ()>>,
@@ -169,7 +169,7 @@ impl<'t> Rows<'t> {
         &mut self,
         id: StreamId,
         producer: &str,
-        row: (u64, u64, u64),
+        row: ProducerValue,
     ) -> Result<(), EngineError> {
         let table = open(&mut self.producers, self.write, PRODUCERS)?;
         let before = table.insert((id.0, producer), row).map_err(unwritten)?;
