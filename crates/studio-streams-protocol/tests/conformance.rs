@@ -4,6 +4,7 @@ use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
 use serde_json::Value;
 use studio_streams::{MemoryStreams, StreamStore};
+use studio_streams_local::{LocalStreams, Options};
 use studio_streams_protocol::{Cache, Cors, ProtocolOptions, router};
 use studio_testkit::NodeTool;
 use tokio::{net::TcpListener, process::Command};
@@ -19,8 +20,20 @@ async fn every_core_test_passes_over_the_store_in_memory() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_core_test_passes_with_small_pages_and_private_answers() {
-    run_suite(Arc::new(MemoryStreams::new().with_page_bytes(4_096)), Cache::Private).await;
+async fn every_core_test_passes_over_the_store_on_disk() {
+    run_on_disk(Options::default()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_core_test_passes_over_the_store_on_disk_with_pages_of_4_kib() {
+    run_on_disk(Options { page_bytes: 4_096, ..Options::default() }).await;
+}
+
+async fn run_on_disk(options: Options) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Arc::new(LocalStreams::open(dir.path(), options).unwrap());
+    run_suite(store.clone(), Cache::Private).await;
+    store.stop().await;
 }
 
 async fn run_suite(store: Arc<dyn StreamStore>, cache: Cache) {
