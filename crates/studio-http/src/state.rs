@@ -37,6 +37,11 @@ pub struct HttpSettings {
     /// Whether whoever reaches the port may use all streams. For tests and tools on this machine
     /// alone: right on loopback only.
     pub streams_open: bool,
+    /// How long a reader of a stream goes on, in the protocol's own form of events, before its
+    /// client is to come back.
+    pub streams_sse_lifetime: Duration,
+    /// How long a read of a stream waits at most for something to come (`live=long-poll`).
+    pub streams_long_poll: Duration,
     /// A sentence for people: what keeps an agent in. Shown by `/api/health`.
     pub isolation: Option<String>,
 }
@@ -51,6 +56,8 @@ impl Default for HttpSettings {
             keep_alive: Duration::from_secs(15),
             body_patience: Duration::from_secs(30),
             streams_open: false,
+            streams_sse_lifetime: Duration::from_secs(60),
+            streams_long_poll: Duration::from_secs(20),
             isolation: None,
         }
     }

@@ -40,6 +40,8 @@ pub(crate) fn over(
     let access = StreamAccess { keys: keys.clone(), open: settings.streams_open };
     let options = ProtocolOptions {
         mount: MOUNT.to_owned(),
+        sse_lifetime: settings.streams_sse_lifetime,
+        long_poll: settings.streams_long_poll,
         keep_alive: settings.keep_alive,
         body_patience: settings.body_patience,
         cors: Cors::Origins(settings.allowed_origins.clone()),

@@ -1,5 +1,7 @@
 //! The published conformance suite, whole, against stores of every kind.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "in a test a panic is the report")]
+
 use std::{net::Ipv4Addr, path::Path, sync::Arc, time::Duration};
 
 use serde_json::Value;
