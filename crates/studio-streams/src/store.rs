@@ -261,6 +261,13 @@ pub trait StreamStore: Send + Sync {
         max: usize,
     ) -> Result<Vec<StreamPath>, StreamError>;
 
+    /// Whether the store knows of a producer whatever it knows of its records, after a crash too.
+    /// A service need not: there, who sends an append again looks for it first (a
+    /// [`SessionWriter`](crate::SessionWriter) does).
+    fn remembers_producers(&self) -> bool {
+        true
+    }
+
     /// Whether an append would be taken now: a real question to the engine, for readiness.
     async fn ready(&self) -> Result<(), StreamError>;
 }

@@ -20,6 +20,9 @@ struct Unreliable {
     store: MemoryStreams,
     losses: AtomicUsize,
     refusals: AtomicUsize,
+    /// Whether it crashes in each append whose answer it loses: the records are kept, and who
+    /// wrote them is not.
+    forgets: bool,
 }
 
 fn count_down(counter: &AtomicUsize) -> bool {
@@ -37,8 +40,10 @@ impl StreamStore for Unreliable {
         if count_down(&self.refusals) {
             return Err(StreamError::Busy);
         }
+        let loses = count_down(&self.losses);
+        let by = by.filter(|_| !(loses && self.forgets));
         let appended = self.store.append(path, batch, by).await?;
-        if count_down(&self.losses) {
+        if loses {
             let source = "the answer was lost".into();
             return Err(StreamError::Failed { path: path.clone(), tried: "appended to", source });
         }
@@ -82,6 +87,9 @@ impl StreamStore for Unreliable {
     ) -> Result<Vec<StreamPath>, StreamError> {
         self.store.list(prefix, after, max).await
     }
+    fn remembers_producers(&self) -> bool {
+        !self.forgets
+    }
     async fn ready(&self) -> Result<(), StreamError> {
         self.store.ready().await
     }
@@ -92,7 +100,11 @@ fn batch(record: &str) -> Batch {
 }
 
 async fn writer() -> (Arc<Unreliable>, SessionWriter) {
-    let store = Arc::new(Unreliable::default());
+    writer_over(Unreliable::default()).await
+}
+
+async fn writer_over(store: Unreliable) -> (Arc<Unreliable>, SessionWriter) {
+    let store = Arc::new(store);
     let path: StreamPath = "session/a".parse().unwrap();
     store.create(&path, CreateOptions::default()).await.unwrap();
     let producer = "session:a".parse().unwrap();
@@ -137,4 +149,38 @@ async fn a_refused_append_may_be_tried_again() {
     assert!(matches!(writer.append(batch("1")).await, Err(StreamError::Busy)));
     assert!(matches!(writer.append(batch("1")).await, Ok(Appended::Written { .. })));
     assert_eq!(all(&writer).await, ["0", "1"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_store_that_forgets_who_wrote_what_still_has_it_once() {
+    let forgetful = Unreliable { forgets: true, ..Unreliable::default() };
+    let (store, mut writer) = writer_over(forgetful).await;
+    writer.append(batch("1")).await.unwrap();
+    for lost in ["2", "3", r#"{ "a" : 1.50 }"#] {
+        store.losses.store(1, SeqCst);
+        assert!(matches!(writer.append(batch(lost)).await, Ok(Appended::Duplicate { .. })));
+    }
+    // Now the store expects numbers that were written long ago.
+    assert!(matches!(writer.append(batch("5")).await, Ok(Appended::Written { .. })));
+    assert!(matches!(writer.append(batch("6")).await, Ok(Appended::Written { .. })));
+    // The same record again is another record.
+    assert!(matches!(writer.append(batch("6")).await, Ok(Appended::Written { .. })));
+    store.losses.store(1, SeqCst);
+    assert!(matches!(writer.append(batch("6")).await, Ok(Appended::Duplicate { .. })));
+    assert_eq!(all(&writer).await, ["0", "1", "2", "3", r#"{ "a" : 1.50 }"#, "5", "6", "6", "6"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_take_over_whose_answer_was_lost_is_written_once_too() {
+    let store = Arc::new(Unreliable { forgets: true, ..Unreliable::default() });
+    let path: StreamPath = "session/a".parse().unwrap();
+    store.create(&path, CreateOptions::default()).await.unwrap();
+    store.store.append(&path, batch("0"), None).await.unwrap();
+    store.losses.store(1, SeqCst);
+    let producer = "session:a".parse().unwrap();
+    let first = Bytes::from_static(b"0");
+    let mut writer =
+        SessionWriter::take_over(store.clone(), path, producer, 1, first).await.unwrap();
+    writer.append(batch("1")).await.unwrap();
+    assert_eq!(all(&writer).await, ["0", "0", "1"]);
 }
