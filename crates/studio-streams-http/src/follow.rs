@@ -44,10 +44,9 @@ impl HttpFollow {
         if page.up_to_date {
             self.ended = page.head.closed;
             // From here on the service is read once for all.
-            if let (false, Some(at)) = (self.ended, begins_at(&self.place)) {
-                if self.seat.live.begin(&self.place) {
-                    self.store.read_for_all(&self.seat.live, at, &page.head);
-                }
+            let begins = begins_at(&self.place).filter(|_| !self.ended);
+            if let Some(at) = begins.filter(|_| self.seat.live.begin(&self.place)) {
+                self.store.read_for_all(&self.seat.live, at, &page.head);
             }
         }
         let frames: Vec<_> = page.records.into_iter().map(Frame::new).map(Arc::new).collect();

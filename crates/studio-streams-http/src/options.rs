@@ -48,6 +48,10 @@ pub struct HttpOptions {
     /// Bytes of records that may wait for the service in all; more are refused with
     /// [`Busy`](studio_streams::StreamError::Busy).
     pub spool_bytes_max: usize,
+    /// Whether the service knows of a producer whatever it knows of its records, after a crash
+    /// too: the studio's own does. The official servers do not, so by default an append without
+    /// an answer is looked for before it is sent again.
+    pub remembers_producers: bool,
     /// Frames that are kept for the followers of a stream. One that falls further behind reads
     /// pages.
     pub ring_frames_max: usize,
@@ -66,6 +70,7 @@ impl HttpOptions {
             attempt: Duration::from_secs(5),
             silence: Duration::from_secs(75),
             spool_bytes_max: 64 * 1024 * 1024,
+            remembers_producers: false,
             ring_frames_max: 1_024,
             ring_bytes_max: 4 * 1024 * 1024,
         }

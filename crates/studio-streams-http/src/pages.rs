@@ -35,7 +35,7 @@ struct Kept {
     path: StreamPath,
     place: Offset,
     until: Instant,
-    scan: Scan,
+    scan: Box<Scan>,
 }
 
 /// A page, and what its answer said.
@@ -43,7 +43,10 @@ struct Kept {
 pub(crate) struct RawPage {
     pub records: Vec<Record>,
     pub next: Offset,
+    /// Whether nothing followed for certain.
     pub up_to_date: bool,
+    /// Whether `next` is where the service's answer ended.
+    pub whole: bool,
     pub told: Told,
     /// The stream's tail and whether it is closed there, if the answer reached so far.
     pub tail: Option<(Offset, bool)>,
@@ -156,10 +159,10 @@ impl Pages {
         if !whole {
             self.keep(path, &next, scan);
         }
-        Ok(RawPage { records, next, up_to_date, told, tail })
+        Ok(RawPage { records, next, up_to_date, whole, told, tail })
     }
 
-    async fn open(&self, path: &StreamPath, place: Place) -> Result<Scan, NoPage> {
+    async fn open(&self, path: &StreamPath, place: Place) -> Result<Box<Scan>, NoPage> {
         match self.service.open_until(path, &place, self.service.deadline()).await? {
             Opened::Records(scan) => Ok(scan),
             Opened::Nothing(_) => Err(Trouble::Strange("status 204 for a page".to_owned()).into()),
@@ -169,14 +172,14 @@ impl Pages {
         }
     }
 
-    fn take(&self, path: &StreamPath, from: &Offset) -> Option<Scan> {
+    fn take(&self, path: &StreamPath, from: &Offset) -> Option<Box<Scan>> {
         let mut kept = self.kept();
         kept.retain(|kept| Instant::now() < kept.until);
         let at = kept.iter().position(|kept| kept.path == *path && kept.place == *from)?;
         Some(kept.swap_remove(at).scan)
     }
 
-    fn keep(&self, path: &StreamPath, place: &Offset, scan: Scan) {
+    fn keep(&self, path: &StreamPath, place: &Offset, scan: Box<Scan>) {
         let until = Instant::now() + KEPT_TIME;
         let mut kept = self.kept();
         if KEPT_MAX <= kept.len() {

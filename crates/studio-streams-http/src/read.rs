@@ -36,8 +36,7 @@ impl Inner {
             }
             None => self.head(path).await?,
         };
-        // Only a page that says so reaches the end.
-        let up_to_date = page.up_to_date && page.next == head.tail;
+        let up_to_date = page.whole && page.next == head.tail;
         Ok(Page { records: page.records, next: page.next, up_to_date, head })
     }
 

@@ -29,7 +29,7 @@ pub(crate) enum Mode {
 
 /// What a read was answered with.
 pub(crate) enum Opened {
-    Records(Scan),
+    Records(Box<Scan>),
     /// Nothing came.
     Nothing(Told),
     Missing,
@@ -122,7 +122,7 @@ impl Scan {
                         Cutter::Bytes { buffer: BytesMut::new(), is_text }
                     }
                 };
-                return Ok(Opened::Records(Self {
+                return Ok(Opened::Records(Box::new(Self {
                     told,
                     base: Place::own(place.base.clone()),
                     next,
@@ -132,7 +132,7 @@ impl Scan {
                     cutter,
                     put_back: None,
                     ended: false,
-                }));
+                })));
             }
             204 => Opened::Nothing(told),
             404 => Opened::Missing,

@@ -271,6 +271,10 @@ impl StreamStore for HttpStreams {
         self.0.inner.list(prefix, after, max).await
     }
 
+    fn remembers_producers(&self) -> bool {
+        self.0.inner.service.options.remembers_producers
+    }
+
     async fn ready(&self) -> Result<(), StreamError> {
         let inner = &self.0.inner;
         let mut ready = inner.ready.lock().await;

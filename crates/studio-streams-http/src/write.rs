@@ -1,5 +1,6 @@
-//! Writing: what waits is bounded, what was sent once is not sent again unless a stamp makes that
-//! harmless, and an answer is told apart from a loss of it.
+//! Writing: what waits is bounded, and an answer is told apart from a loss of it. What may have
+//! been written is never sent again here: only its writer can tell a duplicate that it made
+//! itself from one that somebody else did (and look for it, over a service that forgets).
 
 use std::{
     collections::HashMap,
@@ -150,19 +151,12 @@ impl Inner {
         if only_closes {
             was_closed = self.head(path).await?.closed;
         }
-        let mut in_doubt = false;
         let mut looked_again = false;
         loop {
             let one_ended = turn.lane.one_ended.notified();
             let comes_after_another = turn.has_predecessor();
-            let outcome = self.attempt(path, &write, was_closed).await;
-            let trouble = match outcome {
-                Outcome::Written(mut written) => {
-                    // It is not there from before if an earlier attempt of this very call may
-                    // have brought it.
-                    written.duplicate &= !in_doubt;
-                    return Ok(written);
-                }
+            let trouble = match self.attempt(path, &write, was_closed).await {
+                Outcome::Written(written) => return Ok(written),
                 Outcome::Gap(error) => {
                     // One that was sent first may have been overtaken on its way.
                     if !comes_after_another {
@@ -185,13 +179,17 @@ impl Inner {
                 Outcome::Refused(error) => return Err(error),
                 Outcome::Trouble(trouble) => trouble,
             };
-            in_doubt |= trouble.is_in_doubt();
-            if in_doubt && write.by.is_none() && !only_closes {
-                // It may be there; a second one would be one too many.
+            if trouble.is_in_doubt() && write.by.is_none() && only_closes && trouble.is_passing() {
+                // Closing twice is closing.
+            } else if trouble.is_in_doubt() {
+                if trouble.is_passing() {
+                    // So that the next attempt has a better chance.
+                    drop(self.ask_head(path).await);
+                }
                 return Err(failed(path, TRIED, trouble));
             }
             if let Err(trouble) = self.service.again(&mut patience, trouble).await {
-                return Err(given_up(path, in_doubt, trouble));
+                return Err(given_up(path, trouble));
             }
         }
     }
@@ -347,9 +345,9 @@ impl Inner {
     }
 }
 
-fn given_up(path: &StreamPath, in_doubt: bool, trouble: Trouble) -> StreamError {
+fn given_up(path: &StreamPath, trouble: Trouble) -> StreamError {
     match &trouble {
-        _ if in_doubt => failed(path, TRIED, trouble),
+        _ if trouble.is_in_doubt() => failed(path, TRIED, trouble),
         Trouble::Busy { status: 429, .. } => StreamError::Busy,
         Trouble::NotLetIn { .. } => refused(path, &trouble.to_string()),
         Trouble::NoConnection(_)

@@ -27,5 +27,8 @@ mod over_the_official_server_on_disk {
     studio_streams::store_contract!(async {
         let official = Official::on_disk().await;
         (store(&official.url).await, official)
+    }; broken {
+        a_stream_keeps_its_content_type: "it compares content types with their parameters, which \
+            its own store in memory and the published suite do not",
     });
 }

@@ -1,5 +1,5 @@
 //! Services to test against: the studio's own, and the official one in a process of its own.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used)] // Each test takes what it needs.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)] // Each test takes what it needs.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
