@@ -9,6 +9,7 @@ mod overlay;
 mod page;
 mod row;
 mod tables;
+mod trust;
 mod wire;
 
 pub use disk::DiskEngine;

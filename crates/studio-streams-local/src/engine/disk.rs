@@ -12,9 +12,10 @@ use studio_streams::ProducerState;
 use super::{
     Answer, Ask, Change, Compacted, Due, EngineError, ForkPoint, Heard, LogEngine, Place, StreamId,
     StreamInfo, StreamRow,
-    files::{Directory, Files, Trust},
+    files::{Directory, Files},
     journal::{self, Journal, Salt},
     tables::{NotOpened, Tables},
+    trust::Trust,
 };
 use crate::{OpenError, Options};
 
@@ -40,6 +41,7 @@ const REMOVED_BYTES_MIN: u64 = 16 * 1024 * 1024;
 pub struct DiskEngine {
     files: Arc<dyn Files>,
     reserve_bytes: u64,
+    trust: Trust,
     tables: Tables,
     /// Only the committer takes this; the lock is never waited for.
     journal: Mutex<Journal>,
@@ -76,7 +78,7 @@ impl DiskEngine {
         };
         let trust = Trust::default();
         let open_tables = |name| {
-            let file = trust.open(&*files, name).map_err(unusable)?;
+            let file = trust.open_lasting(&*files, name).map_err(unusable)?;
             Tables::open(file, options.cache_bytes).map_err(opened)
         };
         if !files.exists(TABLES).map_err(unusable)? {
@@ -105,17 +107,25 @@ impl DiskEngine {
         // The names of new files are to survive a power cut too.
         files.sync_names().map_err(unusable)?;
         let reserve_bytes = options.reserve_bytes;
-        Ok(Self { files, reserve_bytes, tables, journal: Mutex::new(journal) })
+        Ok(Self { files, reserve_bytes, trust, tables, journal: Mutex::new(journal) })
+    }
+
+    /// Fails once the disk has.
+    fn check(&self) -> Result<(), EngineError> {
+        let checked = self.trust.check();
+        checked.map_err(|source| EngineError::Failed { tried: "write", source: Box::new(source) })
     }
 
     fn compact_if_worth_it(&self) -> Result<(), EngineError> {
         let worth_it = REMOVED_BYTES_MIN.max(self.tables.file_bytes()? / 4);
-        if self.tables.removed()? < worth_it {
+        if self.check().is_err() || self.tables.removed()? < worth_it {
             return Ok(());
         }
         match self.compact() {
             // Not now, then; nothing was done.
             Err(EngineError::Full { .. }) => Ok(()),
+            // It can be read, which is more than none.
+            Err(_) if self.check().is_err() => Ok(()),
             other => other.map(drop),
         }
     }
@@ -130,6 +140,7 @@ impl DiskEngine {
 
     fn checkpoint(&self, journal: &mut Journal) -> Result<(), EngineError> {
         self.tables.checkpoint()?;
+        self.check()?;
         journal.restart()
     }
 
@@ -207,6 +218,7 @@ impl LogEngine for DiskEngine {
     }
 
     fn room_for(&self, bytes: u64) -> Result<(), EngineError> {
+        self.check()?;
         // Once in the journal, once in the tables, and as much again for how they are kept.
         self.room_above(bytes.saturating_mul(3).saturating_add(self.reserve_bytes))
     }

@@ -6,10 +6,7 @@ use std::{
     io,
     ops::Bound,
     path::{Path, PathBuf},
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use redb::{BackendError, StorageBackend, backends::FileBackend};
@@ -134,94 +131,6 @@ impl Files for Directory {
 /// These numbers have other sizes on other systems.
 fn wide(number: impl Into<u64>) -> u64 {
     number.into()
-}
-
-/// Whether what was written can be brought to stable storage. After a failed sync the system may
-/// have dropped what it could not write and say yes to the next sync, so there is no next one: no
-/// file is written any more.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Trust(Arc<AtomicBool>);
-
-impl Trust {
-    /// Opens a file that is trusted together with the others.
-    pub(super) fn open(
-        &self,
-        files: &dyn Files,
-        name: &str,
-    ) -> io::Result<Box<dyn StorageBackend>> {
-        Ok(Box::new(TrustedFile { file: files.open(name)?, trust: self.clone() }))
-    }
-
-    /// Fails after a failed sync, also one that nobody heard of.
-    pub(super) fn check(&self) -> io::Result<()> {
-        if self.0.load(Ordering::SeqCst) {
-            return Err(io::Error::other("a sync failed before, so nothing is written any more"));
-        }
-        Ok(())
-    }
-}
-
-#[derive(Debug)]
-struct TrustedFile {
-    file: Box<dyn StorageBackend>,
-    trust: Trust,
-}
-
-impl StorageBackend for TrustedFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(offset, out)
-    }
-
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.trust.check()?;
-        self.file.set_len(len)
-    }
-
-    fn sync_data(&self) -> io::Result<()> {
-        self.trust.check()?;
-        self.file.sync_data().inspect_err(|_| self.trust.0.store(true, Ordering::SeqCst))
-    }
-
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.trust.check()?;
-        self.file.write(offset, data)
-    }
-
-    fn close(&self) -> io::Result<()> {
-        self.file.close()
-    }
-
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_range(start, end)
-    }
-
-    fn try_lock_shared_range(
-        &self,
-        start: Bound<u64>,
-        end: Bound<u64>,
-    ) -> Result<bool, BackendError> {
-        self.file.try_lock_shared_range(start, end)
-    }
-
-    fn lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_range(start, end)
-    }
-
-    fn lock_shared_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.lock_shared_range(start, end)
-    }
-
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.unlock_range(start, end)
-    }
-
-    fn query_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.query_lock_range(start, end)
-    }
 }
 
 /// A file as redb takes it: it wants a type, and which one is known only at run time.

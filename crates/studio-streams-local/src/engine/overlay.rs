@@ -4,12 +4,11 @@ use std::{
     collections::HashMap,
     fs::File,
     io,
-    os::unix::fs::FileExt,
     path::Path,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use redb::StorageBackend;
+use redb::{StorageBackend, backends::FileBackend};
 
 use super::files::{Directory, Files};
 use crate::OpenError;
@@ -42,9 +41,14 @@ impl Files for Unchanged {
             Err(error) if error.kind() == io::ErrorKind::NotFound => None,
             opened => Some(opened?),
         };
-        let len = file.as_ref().map_or(Ok(0), |file| file.metadata().map(|data| data.len()))?;
-        let state = State { len, len_of_file: len, pages: HashMap::new() };
-        Ok(Box::new(Overlay { file, state: Mutex::new(state) }))
+        let overlay = match file {
+            Some(file) => {
+                let file = FileBackend::new(file).map_err(io::Error::other)?;
+                Overlay::over(Arc::new(file))?
+            }
+            None => Overlay::new(None, 0),
+        };
+        Ok(Box::new(overlay))
     }
 
     fn exists(&self, name: &str) -> io::Result<bool> {
@@ -74,8 +78,8 @@ impl Files for Unchanged {
 
 /// A file, and what was written over it.
 #[derive(Debug)]
-struct Overlay {
-    file: Option<File>,
+pub(super) struct Overlay {
+    file: Option<Arc<dyn StorageBackend>>,
     state: Mutex<State>,
 }
 
@@ -88,6 +92,17 @@ struct State {
 }
 
 impl Overlay {
+    /// Over this file as it is now; from here on it is only read.
+    pub(super) fn over(file: Arc<dyn StorageBackend>) -> io::Result<Self> {
+        let len = file.len()?;
+        Ok(Self::new(Some(file), len))
+    }
+
+    fn new(file: Option<Arc<dyn StorageBackend>>, len: u64) -> Self {
+        let state = State { len, len_of_file: len, pages: HashMap::new() };
+        Self { file, state: Mutex::new(state) }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -97,8 +112,8 @@ impl Overlay {
         out.fill(0);
         let there = state.len_of_file.saturating_sub(offset).min(out.len() as u64);
         match &self.file {
-            Some(file) => file.read_exact_at(&mut out[..there as usize], offset),
-            None => Ok(()),
+            Some(file) if 0 < there => file.read(offset, &mut out[..there as usize]),
+            Some(_) | None => Ok(()),
         }
     }
 }
