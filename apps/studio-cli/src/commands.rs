@@ -40,7 +40,9 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, ClientError> {
                 self::answer(&Client::new(&to)?, session, &answer, gate.as_deref()).await
             }
             Command::Sessions { json, to } => sessions(&Client::new(&to)?, json).await,
+            // Not for a runtime of ours: see `main`.
             Command::Serve(args) => Ok(studio_server::main(args)),
+            Command::Streams { .. } => Err(ClientError::Usage("see `studio streams`".to_owned())),
         }
     };
     tokio::select! {

@@ -2,7 +2,7 @@
 //!
 //! Reading order: this file (what can be asked), [`client`] (requests and their failures),
 //! [`sse`] (bytes to events), [`follow`] (events across reconnects), [`show`] (events to lines),
-//! [`commands`] (one function for each command).
+//! [`commands`] (one function for each command), [`streams`] (work on streams without a server).
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to a person")]
 
 mod client;
@@ -10,6 +10,7 @@ mod commands;
 mod follow;
 mod show;
 mod sse;
+mod streams;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -81,6 +82,11 @@ enum Command {
         #[command(flatten)]
         to: Server,
     },
+    /// Look at, compact, dump or copy streams, or make a token for them
+    Streams {
+        #[command(subcommand)]
+        command: streams::StreamsCommand,
+    },
     /// List the sessions, newest first
     Sessions {
         /// Print them as JSON, one a line
@@ -110,10 +116,17 @@ fn main() -> ExitCode {
     if let Command::Serve(args) = command {
         return studio_server::main(args);
     }
+    if let Command::Streams { command } = command {
+        return tell(streams::run(command).map_err(|error| streams::causes(&error)));
+    }
     let done = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(commands::run(command)).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
+    tell(done)
+}
+
+fn tell(done: Result<ExitCode, String>) -> ExitCode {
     done.unwrap_or_else(|error| {
         eprintln!("error: {error}");
         ExitCode::FAILURE

@@ -2,7 +2,6 @@ use std::{
     collections::BTreeMap,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
-    str::FromStr,
     time::Duration,
 };
 
@@ -11,7 +10,10 @@ use studio_flows::{AgentSettings, Mode, Settings};
 use studio_http::{Creation, HttpSettings};
 use studio_sandbox::Secret;
 
-use crate::ConfigError;
+use crate::{
+    ConfigError, ServiceAccess,
+    env::{Env, bad},
+};
 
 /// The options of `serve`. Each one wins over its variable.
 #[derive(Args, Clone, Debug, Default)]
@@ -63,6 +65,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where everything is kept.
     pub data_dir: PathBuf,
+    /// The stream service that keeps the streams; `None` = the data directory does.
+    pub service: Option<ServiceAccess>,
     /// Where agents run.
     pub runtime: Runtime,
     /// The Docker engine, when it is not this machine's usual one.
@@ -97,7 +101,7 @@ impl Config {
         args: ServeArgs,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let env = Env { variable };
+        let env = Env::new(variable);
         let port = match args.port {
             Some(port) => port,
             None => env.parsed("PORT", "a port from 0 to 65535")?.unwrap_or(4400),
@@ -127,6 +131,7 @@ impl Config {
                 .data_dir
                 .or_else(|| env.text("DATA_DIR").map(PathBuf::from))
                 .unwrap_or_else(|| PathBuf::from(".agent-studio")),
+            service: ServiceAccess::read(&env, "")?,
             runtime,
             docker_engine: env.text("DOCKER_HOST"),
             sandbox_image: env.text("STUDIO_SANDBOX_IMAGE"),
@@ -172,6 +177,13 @@ fn http_settings<F: Fn(&str) -> Option<String>>(
         }
         let open = env.flag("STUDIO_OPEN_CREATION")?.unwrap_or(false);
         http.creation = if open { Creation::Open } else { Creation::Operator };
+    }
+    http.streams_open = env.flag("STUDIO_STREAMS_OPEN")?.unwrap_or(false);
+    if http.streams_open && !host.is_loopback() {
+        return Err(ConfigError::Together(format!(
+            "STUDIO_STREAMS_OPEN=1 lets everybody read and write all streams: leave it out, or do \
+             not listen on {host}"
+        )));
     }
     http.allowed_hosts.extend(hosts);
     http.allowed_origins = env.list("STUDIO_ALLOWED_ORIGINS");
@@ -227,63 +239,6 @@ fn studio_settings<F: Fn(&str) -> Option<String>>(
         agent,
         ..defaults
     })
-}
-
-fn bad(name: &'static str, value: &str, reason: impl Into<String>) -> ConfigError {
-    ConfigError::Value { name, value: value.to_owned(), reason: reason.into() }
-}
-
-/// The environment. An empty variable is one that is not set.
-struct Env<F> {
-    variable: F,
-}
-
-impl<F: Fn(&str) -> Option<String>> Env<F> {
-    fn text(&self, name: &str) -> Option<String> {
-        (self.variable)(name).filter(|text| !text.is_empty())
-    }
-
-    fn parsed<T: FromStr>(
-        &self,
-        name: &'static str,
-        wanted: &str,
-    ) -> Result<Option<T>, ConfigError> {
-        let Some(text) = self.text(name) else { return Ok(None) };
-        let parsed = text.parse().map(Some);
-        parsed.map_err(|_malformed| bad(name, &text, format!("must be {wanted}")))
-    }
-
-    fn flag(&self, name: &'static str) -> Result<Option<bool>, ConfigError> {
-        match self.text(name).as_deref() {
-            None => Ok(None),
-            Some("1") => Ok(Some(true)),
-            Some("0") => Ok(Some(false)),
-            Some(other) => Err(bad(name, other, "must be 1 (on) or 0 (off)")),
-        }
-    }
-
-    fn list(&self, name: &str) -> Vec<String> {
-        let text = self.text(name).unwrap_or_default();
-        text.split(',').map(str::trim).filter(|part| !part.is_empty()).map(str::to_owned).collect()
-    }
-
-    fn word<T: ValueEnum + Default>(
-        &self,
-        name: &'static str,
-        option: Option<T>,
-    ) -> Result<T, ConfigError> {
-        if let Some(word) = option {
-            return Ok(word);
-        }
-        let Some(text) = self.text(name) else { return Ok(T::default()) };
-        T::from_str(&text, true).map_err(|_unknown| {
-            let words: Vec<String> = T::value_variants()
-                .iter()
-                .filter_map(|word| Some(word.to_possible_value()?.get_name().to_owned()))
-                .collect();
-            bad(name, &text, format!("must be one of {}", words.join(", ")))
-        })
-    }
 }
 
 #[cfg(test)]
@@ -370,11 +325,54 @@ mod tests {
         assert_eq!(config.http.creation, Creation::Operator);
         let dev = [named[0], named[1], ("STUDIO_DEV_MODE", "1")];
         assert!(refused(&dev).contains("development mode"));
+        let open = [named[0], named[1], ("STUDIO_STREAMS_OPEN", "1")];
+        assert!(refused(&open).contains("STUDIO_STREAMS_OPEN"));
+        assert!(read(ServeArgs::default(), &open[2..]).unwrap().http.streams_open);
+        assert!(!config.http.streams_open);
+    }
+
+    #[test]
+    fn a_service_is_named_whole_or_not_at_all() {
+        let all = [
+            ("DS_URL", "https://streams.example.com/"),
+            ("DS_SERVICE_ID", "studio-1"),
+            ("DS_SECRET", "hunter2hunter2"),
+        ];
+        let service = read(ServeArgs::default(), &all).unwrap().service.unwrap();
+        assert_eq!(service.url, "https://streams.example.com");
+        assert_eq!((service.id.as_str(), service.secret.expose()), ("studio-1", "hunter2hunter2"));
+        assert!(read(ServeArgs::default(), &[]).unwrap().service.is_none());
+        // The secret alone is the key of tokens, as ever.
+        assert!(read(ServeArgs::default(), &all[2..]).unwrap().service.is_none());
+        for (given, missing) in [
+            (&all[..1], "DS_SERVICE_ID and DS_SECRET are missing"),
+            (&all[..2], "DS_SECRET is missing"),
+            (&[all[0], all[2]][..], "DS_SERVICE_ID is missing"),
+            (&all[1..2], "DS_URL and DS_SECRET are missing"),
+            (&all[1..], "DS_URL is missing"),
+        ] {
+            assert!(refused(given).contains(missing), "{}", refused(given));
+        }
+        for url in
+            ["streams.example.com", "ftp://a", "https://user:pass@a", "http://", "http://a?b"]
+        {
+            let told = refused(&[("DS_URL", url), all[1], all[2]]);
+            assert!(told.starts_with("DS_URL") && !told.contains("pass@"), "{told}");
+        }
+        assert!(refused(&[all[0], ("DS_SERVICE_ID", "a/b"), all[2]]).starts_with("DS_SERVICE_ID"));
+        let spaced = refused(&[all[0], all[1], ("DS_SECRET", "hunter2 hunter2")]);
+        assert!(spaced.starts_with("DS_SECRET") && !spaced.contains("hunter2"), "{spaced}");
     }
 
     #[test]
     fn credentials_are_never_printed() {
-        let env = [("ANTHROPIC_API_KEY", "hunter2"), ("STUDIO_TOKEN_KEY", "hunter2hunter2")];
+        let env = [
+            ("ANTHROPIC_API_KEY", "hunter2"),
+            ("STUDIO_TOKEN_KEY", "hunter2hunter2"),
+            ("DS_URL", "http://localhost:1"),
+            ("DS_SERVICE_ID", "s"),
+            ("DS_SECRET", "hunter2hunter2"),
+        ];
         let config = read(ServeArgs::default(), &env).unwrap();
         assert!(!format!("{config:?}").contains("hunter2"));
     }

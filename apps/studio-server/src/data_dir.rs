@@ -49,11 +49,14 @@ impl DataDir {
 
     /// The keys in force: those that were configured, else the directory's own, made at first.
     ///
-    /// To be called by the one process that holds the directory's lock.
+    /// Where keys are made, to be called by the one process that holds the directory's lock; a
+    /// stream service brings its own key, its secret.
     pub(crate) fn keys(&self, config: &Config) -> Result<Keys, StartError> {
         let file = self.file("key");
         let (text, told) = match &config.token_key {
-            Some(key) => (key.expose().to_owned(), PathBuf::from("STUDIO_TOKEN_KEY")),
+            Some(key) => {
+                (key.expose().to_owned(), PathBuf::from("STUDIO_TOKEN_KEY (or DS_SECRET)"))
+            }
             None => (self.kept("key", random_key)?, file),
         };
         let bad = |reason: String| StartError::Key { file: told.clone(), reason };
@@ -69,6 +72,12 @@ impl DataDir {
     pub(crate) fn owner(&self) -> Result<String, StartError> {
         let text = self.kept("owner", || Uuid::new_v4().to_string())?;
         Ok(text.trim().to_owned())
+    }
+
+    /// Keeps another word for which studio this is.
+    pub(crate) fn keep_owner(&self, owner: &str) -> Result<(), StartError> {
+        let written = write_private(&self.file("owner"), &format!("{owner}\n"));
+        written.map_err(|source| self.failed(source))
     }
 
     /// Writes a new token for the operator and tells where.

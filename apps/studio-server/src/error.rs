@@ -7,7 +7,7 @@ pub enum ConfigError {
     #[error("{name}={value}: {reason}")]
     Value {
         /// The variable or option.
-        name: &'static str,
+        name: String,
         /// What was given; never a secret's value.
         value: String,
         /// What it takes.
@@ -63,6 +63,23 @@ pub enum StartError {
     /// The stream store cannot be opened.
     #[error(transparent)]
     Streams(#[from] studio_streams_local::OpenError),
+    /// The stream service cannot be used.
+    #[error(
+        "the stream service at {url} cannot be used; look at DS_URL, DS_SERVICE_ID and DS_SECRET, \
+         and whether it runs"
+    )]
+    Service {
+        /// Where it is.
+        url: String,
+        /// What is wrong.
+        source: studio_streams_http::ConnectError,
+    },
+    /// Which studio this is could not be read from, or written to, the stream service.
+    #[error("the stream service does not tell whose sandboxes are this studio's")]
+    Owner {
+        /// Why not.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
     /// Docker was asked for and does not answer.
     #[error(
         "no Docker engine answers; start one (or point DOCKER_HOST to it), or let agents run on \

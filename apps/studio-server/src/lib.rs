@@ -1,18 +1,25 @@
 //! The Agent Studio server: configuration, wiring, serving, stopping.
 //!
-//! Reading order: [`ServeArgs`] and [`Config`] (everything that can be set), `data_dir` (what a
-//! data directory holds beside the streams), `wire` (the one file that names concrete adapters),
-//! [`run`] (from start to stop), [`main`] (a whole process: signals, log, exit code).
+//! Reading order: [`ServeArgs`] and [`Config`] (everything that can be set; `env` reads it,
+//! [`ServiceAccess`] is a stream service), `data_dir` (what a data directory holds beside the
+//! streams), `wire` (the one file that names concrete adapters), `owner` (which studio this is),
+//! [`run`] (from start to stop), [`main`] (a whole process: signals, log, exit code), [`tools`]
+//! (work on streams without a server).
 
 mod config;
 mod data_dir;
+mod env;
 mod error;
 mod logging;
+mod owner;
 mod process;
 mod server;
+mod service;
+pub mod tools;
 mod wire;
 
 pub use config::{Config, LogFormat, Runtime, ServeArgs};
 pub use error::{ConfigError, StartError};
 pub use process::main;
 pub use server::run;
+pub use service::ServiceAccess;

@@ -2,15 +2,12 @@ use std::io::IsTerminal as _;
 
 use tracing_subscriber::{EnvFilter, util::SubscriberInitExt as _};
 
-use crate::{Config, ConfigError, LogFormat};
+use crate::{Config, ConfigError, LogFormat, env::bad};
 
 /// Sends the log to stderr. Once a process; a second call changes nothing.
 pub(crate) fn start(config: &Config) -> Result<(), ConfigError> {
-    let filter = EnvFilter::try_new(&config.log_filter).map_err(|error| ConfigError::Value {
-        name: "STUDIO_LOG",
-        value: config.log_filter.clone(),
-        reason: error.to_string(),
-    })?;
+    let filter = EnvFilter::try_new(&config.log_filter)
+        .map_err(|error| bad("STUDIO_LOG", &config.log_filter, error.to_string()))?;
     let lines = tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .with_env_filter(filter)

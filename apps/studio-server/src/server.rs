@@ -11,7 +11,11 @@ use studio_http::{HttpState, ServeOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Config, StartError, data_dir::DataDir, wire};
+use crate::{
+    Config, StartError,
+    data_dir::DataDir,
+    wire::{self, Streams},
+};
 
 /// How long the studio may take to let go of its agents.
 const STOP_PATIENCE: Duration = Duration::from_millis(500);
@@ -32,10 +36,11 @@ pub async fn run(
 
     let dir = DataDir::make(&config.data_dir)?;
     // The lock on the directory first: nobody else writes below it from here on.
-    let streams = wire::streams(&dir).await?;
+    let streams = Streams::open(&config, &dir).await?;
     let keys = dir.keys(&config)?;
     let operator_token = dir.write_operator_token(&keys)?;
-    let provider = wire::provider(&config, &dir).await?;
+    let owner = streams.owner(&dir).await?;
+    let provider = wire::provider(&config, &dir, &owner).await?;
 
     let mut http = config.http.clone();
     let abilities = provider.abilities();
@@ -45,7 +50,7 @@ pub async fn run(
 
     let clock = Arc::new(|| Timestamp::from(SystemTime::now()));
     let parts = Parts {
-        streams: Arc::new(streams.clone()),
+        streams: streams.store(),
         provider,
         codec: wire::codec(),
         settings: config.studio.clone(),

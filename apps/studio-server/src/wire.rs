@@ -11,9 +11,11 @@ use studio_flows::Language;
 use studio_sandbox::SandboxProvider;
 use studio_sandbox_docker::{DockerOptions, DockerProvider, ImageSource, Recipe};
 use studio_sandbox_local::{LocalOptions, LocalProvider};
+use studio_streams::StreamStore;
+use studio_streams_http::{HttpOptions, HttpStreams, Secret};
 use studio_streams_local::{LocalStreams, Options};
 
-use crate::{Config, Runtime, StartError, data_dir::DataDir};
+use crate::{Config, Runtime, ServiceAccess, StartError, data_dir::DataDir, owner};
 
 /// How long an engine may take to answer before it counts as absent.
 const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
@@ -21,15 +23,68 @@ const ENGINE_PATIENCE: Duration = Duration::from_secs(2);
 const AGENT: &str = "claude";
 
 /// Where everything is written.
-pub(crate) type Streams = LocalStreams;
+pub(crate) enum Streams {
+    /// In the data directory.
+    Local(LocalStreams),
+    /// In a service.
+    Service(HttpStreams),
+}
 
-/// Opens the streams of a data directory and takes its lock.
-pub(crate) async fn streams(dir: &DataDir) -> Result<Streams, StartError> {
-    let place = dir.file("streams");
-    let opening = move || LocalStreams::open(place, Options::default());
-    match tokio::task::spawn_blocking(opening).await {
-        Ok(store) => Ok(store?),
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+impl Streams {
+    /// The streams that the settings name. Those of a data directory are locked.
+    pub(crate) async fn open(config: &Config, dir: &DataDir) -> Result<Self, StartError> {
+        match &config.service {
+            Some(service) => Self::of_service(service).await,
+            None => Self::in_dir(dir.file("streams")).await,
+        }
+    }
+
+    /// Opens the streams below a data directory and takes their lock.
+    pub(crate) async fn in_dir(place: PathBuf) -> Result<Self, StartError> {
+        let opening = move || LocalStreams::open(place, Options::default());
+        match tokio::task::spawn_blocking(opening).await {
+            Ok(store) => Ok(Self::Local(store?)),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    /// Connects to a service and looks whether it does what is needed.
+    pub(crate) async fn of_service(service: &ServiceAccess) -> Result<Self, StartError> {
+        let failed = |source| StartError::Service { url: service.url.clone(), source };
+        let secret = Secret::new(service.secret.expose()).map_err(failed)?;
+        let options = HttpOptions::new(&service.url, &service.id, Some(secret));
+        HttpStreams::connect(options).await.map(Self::Service).map_err(failed)
+    }
+
+    /// The port.
+    pub(crate) fn store(&self) -> Arc<dyn StreamStore> {
+        match self {
+            Self::Local(streams) => Arc::new(streams.clone()),
+            Self::Service(streams) => Arc::new(streams.clone()),
+        }
+    }
+
+    /// Which studio this is.
+    pub(crate) async fn owner(&self, dir: &DataDir) -> Result<String, StartError> {
+        let mine = dir.owner()?;
+        match self {
+            Self::Local(_) => Ok(mine),
+            Self::Service(_) => {
+                let agreed = owner::agreed(&self.store(), &mine).await?;
+                if agreed != mine {
+                    dir.keep_owner(&agreed)?;
+                }
+                Ok(agreed)
+            }
+        }
+    }
+
+    /// Writes what waits and lets go of everything.
+    pub(crate) async fn stop(&self) {
+        match self {
+            Self::Local(streams) => streams.stop().await,
+            Self::Service(streams) => streams.stop().await,
+        }
     }
 }
 
@@ -42,11 +97,12 @@ pub(crate) fn codec() -> Language {
 pub(crate) async fn provider(
     config: &Config,
     dir: &DataDir,
+    owner: &str,
 ) -> Result<Arc<dyn SandboxProvider>, StartError> {
     match config.runtime {
-        Runtime::Docker => docker(config, dir).await,
+        Runtime::Docker => docker(config, dir, owner).await,
         Runtime::Local => local(config, dir).await,
-        Runtime::Auto => match engine(config, dir).await {
+        Runtime::Auto => match engine(config, dir, owner).await {
             Ok(provider) => Ok(provider),
             Err(why) => {
                 tracing::info!("no Docker engine answers ({why}): agents run on this machine");
@@ -56,25 +112,36 @@ pub(crate) async fn provider(
     }
 }
 
-async fn docker(config: &Config, dir: &DataDir) -> Result<Arc<dyn SandboxProvider>, StartError> {
-    match connected(config, dir).await {
+async fn docker(
+    config: &Config,
+    dir: &DataDir,
+    owner: &str,
+) -> Result<Arc<dyn SandboxProvider>, StartError> {
+    match connected(config, dir, owner).await {
         Ok(provider) => Ok(Arc::new(provider)),
         Err(StartError::Sandbox(source)) => Err(StartError::NoEngine { source }),
         Err(other) => Err(other),
     }
 }
 
-async fn engine(config: &Config, dir: &DataDir) -> Result<Arc<dyn SandboxProvider>, String> {
-    match tokio::time::timeout(ENGINE_PATIENCE, connected(config, dir)).await {
+async fn engine(
+    config: &Config,
+    dir: &DataDir,
+    owner: &str,
+) -> Result<Arc<dyn SandboxProvider>, String> {
+    match tokio::time::timeout(ENGINE_PATIENCE, connected(config, dir, owner)).await {
         Ok(Ok(provider)) => Ok(Arc::new(provider)),
         Ok(Err(error)) => Err(error.to_string()),
         Err(_elapsed) => Err(format!("no answer within {ENGINE_PATIENCE:?}")),
     }
 }
 
-async fn connected(config: &Config, dir: &DataDir) -> Result<DockerProvider, StartError> {
-    let owner = dir
-        .owner()?
+async fn connected(
+    config: &Config,
+    dir: &DataDir,
+    owner: &str,
+) -> Result<DockerProvider, StartError> {
+    let owner = owner
         .parse()
         .map_err(|error| StartError::Key { file: dir.file("owner"), reason: format!("{error}") })?;
     let image = match &config.sandbox_image {
