@@ -13,7 +13,7 @@ use axum::{Router, routing::post};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     net::TcpListener,
-    process::Command,
+    process::{Child, Command},
 };
 
 use crate::{
@@ -39,14 +39,7 @@ pub(crate) async fn run(table: &mut Table) {
         "",
     );
 
-    let mut child = Command::new(std::env::current_exe().unwrap())
-        .arg(EMPTY_SERVER)
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
-    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let port = lines.next_line().await.unwrap().unwrap().parse().unwrap();
+    let (mut child, port) = start_nothing().await;
     for (at, connections) in [16, 64].into_iter().enumerate() {
         let nobody = Session { id: "0".repeat(36), token: String::new(), hook: "0".repeat(64) };
         let requests = vec![nobody.hook_request()];
@@ -121,9 +114,24 @@ pub(crate) async fn load(
     done as f64 / began.elapsed().as_secs_f64()
 }
 
+/// Starts a server, a process of its own, whose one handler reads nothing and says nothing.
+pub(crate) async fn start_nothing() -> (Child, u16) {
+    let mut child = Command::new(std::env::current_exe().unwrap())
+        .arg(EMPTY_SERVER)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let port = lines.next_line().await.unwrap().unwrap().parse().unwrap();
+    (child, port)
+}
+
 /// A server whose one handler reads nothing and says nothing.
 pub(crate) async fn serve_nothing() {
-    let app = Router::new().route("/api/sessions/{id}/hook-event", post(async || "{}"));
+    let app = Router::new()
+        .route("/api/sessions/{id}/hook-event", post(async || "{}"))
+        .route("/v1/stream/{name}", post(async || "{}"));
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
     println!("{}", listener.local_addr().unwrap().port());
     axum::serve(listener, app).await.unwrap();
