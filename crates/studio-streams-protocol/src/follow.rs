@@ -126,7 +126,8 @@ impl Reader {
                 biased;
                 () = stop.cancelled() => return None,
                 () = tokio::time::sleep_until(self.silent_until.min(self.ends)) => {
-                    if self.silent_until <= Instant::now() {
+                    let now = Instant::now();
+                    if self.silent_until <= now && now < self.ends {
                         self.silent_until = Instant::now() + self.manner.keep_alive;
                         return Some(KEEP_ALIVE);
                     }

@@ -30,8 +30,8 @@ pub(crate) struct Protocol {
     pub(crate) options: ProtocolOptions,
 }
 
-/// The streams of `store` over HTTP. Answers whatever it is given: mount it with `nest` or as the
-/// service of a route, at [`ProtocolOptions::mount`].
+/// The streams of `store` over HTTP. Answers whatever it is given: mount it with `nest` or call
+/// it from a route, at [`ProtocolOptions::mount`].
 ///
 /// It does not see connections. Whoever serves it is to bound the heads of requests and to end a
 /// connection that takes nothing for long; a reader costs a bounded buffer until then.
