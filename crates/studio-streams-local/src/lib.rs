@@ -14,6 +14,7 @@ mod live;
 pub mod offline;
 mod options;
 mod store;
+mod sync;
 
 pub use error::OpenError;
 pub use options::{Clock, Durability, Options};

@@ -1,18 +1,18 @@
 //! What followed streams keep in memory: a ring of their last frames, shared by all followers.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    collections::{HashMap, VecDeque, hash_map::Entry},
+    sync::{Arc, PoisonError},
 };
 
 use bytes::Bytes;
 use studio_streams::{Frame, Offset, Record};
-use tokio::sync::watch;
 
-use crate::{Options, engine::StreamId};
+use crate::{
+    Options,
+    engine::StreamId,
+    sync::{AtomicBool, Mutex, MutexGuard, Ordering, watch},
+};
 
 /// How a followed stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,10 +30,18 @@ pub(crate) enum End {
 /// All streams that somebody follows. A stream that nobody follows has no entry.
 #[derive(Debug)]
 pub(crate) struct Hub {
-    streams: Mutex<HashMap<StreamId, Arc<Live>>>,
+    streams: Mutex<HashMap<StreamId, Followed>>,
     stopped: AtomicBool,
     ring_frames_max: usize,
     ring_bytes_max: usize,
+}
+
+/// A stream in the table, and how many seats it has. Counted by itself: whoever publishes holds
+/// the stream too for a moment.
+#[derive(Debug)]
+struct Followed {
+    live: Arc<Live>,
+    seats: usize,
 }
 
 impl Hub {
@@ -48,12 +56,15 @@ impl Hub {
 
     /// Joins the followers of a stream; the entry is gone when the last one is.
     pub(crate) fn join(self: &Arc<Self>, id: StreamId) -> Seat {
-        let live = lock(&self.streams)
-            .entry(id)
-            .or_insert_with(|| {
-                Arc::new(Live { ring: Mutex::default(), told: watch::Sender::new(()) })
-            })
-            .clone();
+        let live = {
+            let mut streams = lock(&self.streams);
+            let followed = streams.entry(id).or_insert_with(|| {
+                let live = Live { ring: Mutex::default(), told: watch::Sender::new(()) };
+                Followed { live: Arc::new(live), seats: 0 }
+            });
+            followed.seats += 1;
+            followed.live.clone()
+        };
         // After the entry: `stop` either finds it or was before this.
         if self.stopped.load(Ordering::SeqCst) {
             live.end(End::Stopped);
@@ -79,7 +90,7 @@ impl Hub {
     /// Tells all followers that the store was stopped.
     pub(crate) fn stop(&self) {
         self.stopped.store(true, Ordering::SeqCst);
-        let all: Vec<_> = lock(&self.streams).values().cloned().collect();
+        let all = self.all();
         for live in all {
             live.end(End::Stopped);
         }
@@ -88,7 +99,7 @@ impl Hub {
     /// Frees the rings of streams to which nothing was added since the last call. Says whether
     /// any ring still holds frames.
     pub(crate) fn free_idle_rings(&self) -> bool {
-        let all: Vec<_> = lock(&self.streams).values().cloned().collect();
+        let all = self.all();
         let mut any_left = false;
         for live in all {
             let mut ring = lock(&live.ring);
@@ -101,11 +112,16 @@ impl Hub {
     }
 
     fn find(&self, id: StreamId) -> Option<Arc<Live>> {
-        lock(&self.streams).get(&id).cloned()
+        lock(&self.streams).get(&id).map(|followed| followed.live.clone())
     }
 
-    #[cfg(test)]
-    fn followed(&self) -> usize {
+    fn all(&self) -> Vec<Arc<Live>> {
+        lock(&self.streams).values().map(|followed| followed.live.clone()).collect()
+    }
+
+    /// How many streams somebody follows.
+    #[allow(dead_code, reason = "for tests and tests/follow_model.rs")]
+    pub(crate) fn followed(&self) -> usize {
         lock(&self.streams).len()
     }
 }
@@ -256,9 +272,11 @@ impl Seat {
 impl Drop for Seat {
     fn drop(&mut self) {
         let mut streams = lock(&self.hub.streams);
-        // The table's and this one; further ones are only made under this lock.
-        if Arc::strong_count(&self.live) <= 2 {
-            streams.remove(&self.id);
+        if let Entry::Occupied(mut followed) = streams.entry(self.id) {
+            followed.get_mut().seats -= 1;
+            if followed.get().seats == 0 {
+                followed.remove();
+            }
         }
     }
 }
