@@ -1,5 +1,8 @@
 //! Services to test against: the studio's own, and the official one in a process of its own.
-#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)] // Each test takes what it needs.
+// Each test takes what it needs, and fails by panicking.
+#![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
+
+pub mod faulty;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
