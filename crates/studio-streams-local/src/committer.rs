@@ -230,6 +230,7 @@ impl Committer {
             }
             return;
         }
+        self.holds_back &= changes.is_empty();
         for change in changes {
             self.publish(change);
         }

@@ -41,6 +41,10 @@ impl Committer {
             }
             What::Probe { reply } => {
                 let result = self.stream(&path).map(|_row| ());
+                if self.holds_back {
+                    // The disk was full a moment ago: whether it still is shows when one writes.
+                    self.changes.push(Change::Sweep { rows: 0 });
+                }
                 Answer::Done(reply, result)
             }
         };
