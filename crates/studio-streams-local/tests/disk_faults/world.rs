@@ -64,7 +64,7 @@ struct World {
     model: MemoryStreams,
     /// Commands that may have been taken, all after the history.
     unknown: Vec<Command>,
-    /// Before this life.
+    /// Before the first unknown command.
     reads_failed_before: u64,
     /// A command of the last step was refused because the disk is full.
     refused_for_room: bool,
@@ -160,7 +160,6 @@ impl World {
     /// From an open to the end of a life.
     async fn live(&mut self) -> Result<(), Violation> {
         self.figures.lives += 1;
-        self.reads_failed_before = self.disk.tally().failed_reads;
         if self.random.chance(30) {
             let plan = self.plan(30);
             self.say(format!("it opens with {plan:?}"));
@@ -337,33 +336,45 @@ impl World {
         }
     }
 
-    /// The views that a store may have now, one for each number of unknown commands that it took.
-    async fn candidates(&self) -> Vec<View> {
-        let model = MemoryStreams::new();
-        for command in &self.history {
-            command.clone().send(&model).await;
+    /// The views that a store may have now, each with the unknown commands that it took then: the
+    /// first few. Where reads fail a command may fail by itself, and what came with it is taken.
+    async fn candidates(&self) -> Vec<(View, Vec<Command>)> {
+        let count = self.unknown.len();
+        let choices: Vec<u64> = if self.disk.tally().failed_reads == self.reads_failed_before {
+            (0..=count).map(|taken| (1 << taken) - 1).collect()
+        } else {
+            (0..1 << count).collect()
+        };
+        let mut candidates = Vec::new();
+        for choice in choices {
+            let taken = self.unknown.iter().enumerate().filter(|(at, _)| choice & (1 << at) != 0);
+            let taken: Vec<Command> = taken.map(|(_, command)| command.clone()).collect();
+            let model = MemoryStreams::new();
+            for command in self.history.iter().chain(&taken) {
+                command.clone().send(&model).await;
+            }
+            candidates.push((look(&model).await.unwrap(), taken));
         }
-        let mut views = vec![look(&model).await.unwrap()];
-        for command in &self.unknown {
-            command.clone().send(&model).await;
-            views.push(look(&model).await.unwrap());
-        }
-        views
+        candidates
     }
 
     /// Finds out what became of the unknown commands; the view must be one that can be.
     async fn find_out(&mut self, store: &LocalStreams) -> Result<(), Violation> {
         let view =
             look(store).await.map_err(|error| format!("it cannot be read: {}", in_full(&error)))?;
-        let candidates = self.candidates().await;
+        let mut candidates = self.candidates().await;
         // The longest: a command that changes nothing to be seen counts as taken.
-        let Some(taken) = candidates.iter().rposition(|candidate| *candidate == view) else {
-            return Err(difference(&view, &candidates[0], self.unknown.len()));
+        let Some(found) = candidates.iter().rposition(|(candidate, _)| *candidate == view) else {
+            return Err(difference(&view, &candidates[0].0, self.unknown.len()));
         };
+        let (_, taken) = candidates.swap_remove(found);
         if !self.unknown.is_empty() {
-            self.say(format!("of {} unknown commands {taken} were taken", self.unknown.len()));
+            let count = self.unknown.len();
+            self.say(format!("of {count} unknown commands {} were taken", taken.len()));
         }
-        for command in self.unknown.drain(..).take(taken).collect::<Vec<_>>() {
+        self.unknown.clear();
+        self.reads_failed_before = self.disk.tally().failed_reads;
+        for command in taken {
             let outcome = command.clone().send(&self.model).await;
             if let (Command::Create(path, _), true) = (&command, is_made(&outcome)) {
                 self.source.forget(path);
@@ -386,8 +397,8 @@ impl World {
         match look(store).await {
             Ok(view) => {
                 let candidates = self.candidates().await;
-                if !candidates.contains(&view) {
-                    return Err(difference(&view, &candidates[0], self.unknown.len()));
+                if !candidates.iter().any(|(candidate, _)| *candidate == view) {
+                    return Err(difference(&view, &candidates[0].0, self.unknown.len()));
                 }
             }
             Err(error) => {
