@@ -58,9 +58,13 @@ impl LifeMark {
 }
 
 impl Facts {
+    pub(crate) fn incarnation(&self, path: &StreamPath) -> u64 {
+        self.life.incarnation(path)
+    }
+
     /// The stream at a moment.
     pub(crate) fn head(self, path: &StreamPath, tail: Offset, closed: bool) -> Head {
-        let incarnation = self.life.incarnation(path);
+        let incarnation = self.incarnation(path);
         let Self { content_type, expiry, .. } = self;
         Head { tail, closed, content_type, expiry, incarnation }
     }

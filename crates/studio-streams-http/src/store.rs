@@ -15,7 +15,7 @@ use tokio_util::task::TaskTracker;
 use crate::{
     ConnectError, HttpOptions, ServiceState,
     error::Trouble,
-    facts::Remembered,
+    facts::{Facts, Remembered},
     follow::HttpFollow,
     index::{INDEX, Index},
     live::{End, Hub, Live},
@@ -33,6 +33,8 @@ const READY_WAIT: Duration = Duration::from_secs(2);
 /// Waits between two looks at a service that is in trouble.
 const LOOK_FIRST: Duration = Duration::from_millis(500);
 const LOOK_MAX: Duration = Duration::from_secs(15);
+/// Why a follower ends when the store is stopped.
+pub(crate) const STOPPED: &str = "the store was stopped";
 /// Records of a page that decides where a follower begins.
 const FIRST_PAGE_RECORDS: usize = 1_000;
 
@@ -121,7 +123,7 @@ impl Inner {
     fn stop(&self) {
         self.service.stop.cancel();
         self.service.health.stopped();
-        self.hub.end_all(&End::Lost("the adapter was stopped"));
+        self.hub.end_all(&End::Lost(STOPPED));
         self.pages.forget_all();
     }
 
@@ -129,20 +131,31 @@ impl Inner {
     pub(crate) fn read_for_all(self: &Arc<Self>, live: &Arc<Live>, at: Arc<str>, head: &Head) {
         let (store, live, head) = (self.clone(), live.clone(), head.clone());
         self.tasks.spawn(async move {
-            match store.facts(&live.path).await {
-                Ok(facts)
-                    if facts.clone().head(&live.path, head.tail.clone(), false).incarnation
-                        == head.incarnation =>
-                {
-                    Upstream::new(store.clone(), live, at, facts).run().await;
-                }
-                Ok(_) | Err(StreamError::NotFound { .. }) => {
-                    store.hub.end_this(&live, End::Missing);
-                }
-                Err(StreamError::Gone { .. }) => store.hub.end_this(&live, End::Gone),
-                Err(_) => store.hub.end_this(&live, End::Lost("the service did not answer")),
+            match store.facts_of(&live, &head).await {
+                Ok(facts) => Upstream::new(store, live, at, facts).run().await,
+                Err(end) => store.hub.end_this(&live, end),
             }
         });
+    }
+
+    /// What a followed stream is, asked until the service answers: the page that the followers
+    /// began with did not say all of it.
+    async fn facts_of(&self, live: &Live, head: &Head) -> Result<Facts, End> {
+        loop {
+            match self.facts(&live.path).await {
+                Ok(facts) if facts.incarnation(&live.path) == head.incarnation => {
+                    return Ok(facts);
+                }
+                Ok(_) | Err(StreamError::NotFound { .. }) => return Err(End::Missing),
+                Err(StreamError::Gone { .. }) => return Err(End::Gone),
+                Err(_) => {}
+            }
+            tokio::select! {
+                () = live.stop.cancelled() => return Err(End::Lost("nobody follows it")),
+                () = self.service.stop.cancelled() => return Err(End::Lost(STOPPED)),
+                () = tokio::time::sleep(with_jitter(LOOK_FIRST)) => {}
+            }
+        }
     }
 
     async fn ask_ready(&self) -> Result<(), String> {

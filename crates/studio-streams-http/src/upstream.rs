@@ -19,7 +19,7 @@ use crate::{
     scan::{Mode, Opened},
     service::{Service, with_jitter},
     sse::{EVENT_BYTES_MAX, Event, Events},
-    store::Inner,
+    store::{Inner, STOPPED},
 };
 
 /// A connection that ends sooner than this without having told a place did not work.
@@ -95,7 +95,7 @@ impl Upstream {
         let (store, live, expiry) = (self.store.clone(), self.live.clone(), self.expiry);
         let end = tokio::select! {
             () = stop.cancelled() => return,
-            () = all.cancelled() => End::Lost("the adapter was stopped"),
+            () = all.cancelled() => End::Lost(STOPPED),
             end = self.read_on() => end,
             end = watch_expiry(&store, &live, expiry) => end,
         };

@@ -67,30 +67,46 @@ impl Drop for Studio {
 /// The official server.
 pub struct Official {
     pub url: String,
-    _child: Child,
-    _tool: NodeTool,
+    child: Child,
+    tool: NodeTool,
+    on_disk: bool,
 }
 
 impl Official {
     pub async fn in_memory() -> Self {
-        let tool = NodeTool::durable_streams();
-        let node = Command::from(tool.node("server.mjs"));
-        Self::start(tool, node).await
+        Self::start(false).await
     }
 
     pub async fn on_disk() -> Self {
-        let tool = NodeTool::durable_streams();
-        let mut node = Command::from(tool.node("server.mjs"));
-        node.env("DATA_DIR", tool.dir().join("data"));
-        Self::start(tool, node).await
+        Self::start(true).await
     }
 
-    async fn start(tool: NodeTool, mut node: Command) -> Self {
+    async fn start(on_disk: bool) -> Self {
+        let tool = NodeTool::durable_streams();
+        let (child, url) = Self::run(&tool, on_disk, "0").await;
+        Self { url, child, tool, on_disk }
+    }
+
+    /// Kills it as a machine that fails would, and starts it again with what it has on disk.
+    pub async fn kill_and_start_again(&mut self) {
+        self.child.kill().await.unwrap();
+        let (_, port) = self.url.rsplit_once(':').unwrap();
+        let (child, url) = Self::run(&self.tool, self.on_disk, port).await;
+        assert_eq!(url, self.url);
+        self.child = child;
+    }
+
+    async fn run(tool: &NodeTool, on_disk: bool, port: &str) -> (Child, String) {
+        let mut node = Command::from(tool.node("server.mjs"));
+        node.env("PORT", port);
+        if on_disk {
+            node.env("DATA_DIR", tool.dir().join("data"));
+        }
         node.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).kill_on_drop(true);
         let mut child = node.spawn().expect("node could not be started: is it installed?");
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let url = lines.next_line().await.unwrap().expect("the official server did not start");
-        Self { url, _child: child, _tool: tool }
+        (child, url)
     }
 }
 
