@@ -2,9 +2,10 @@
 //!
 //! Reading order: [`project_files`] (all that a new project gets), [`claude_md`] (what the agent
 //! is told about its project), [`create_app_skill`] (how it builds an app), [`hooks`] (how hooks
-//! reach the studio), [`quote`] (words of a stranger as data).
+//! reach the studio), [`git`] (how git gets a token), [`quote`] (words of a stranger as data).
 
 mod claude_md;
+pub mod git;
 pub mod hooks;
 mod project;
 pub mod quote;
