@@ -5,12 +5,9 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use studio_streams::Expiry;
+use studio_streams::{Clock, Expiry};
 
-use crate::{
-    Clock,
-    engine::{StreamId, StreamInfo},
-};
+use crate::engine::{StreamId, StreamInfo};
 
 /// Streams whose last use may be known here alone; further uses are brought to the disk at once.
 const USES_MAX: usize = 50_000;

@@ -17,5 +17,5 @@ mod store;
 mod sync;
 
 pub use error::OpenError;
-pub use options::{Clock, Durability, Options};
+pub use options::{Durability, Options};
 pub use store::LocalStreams;

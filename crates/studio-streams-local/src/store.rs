@@ -167,13 +167,6 @@ impl LocalStreams {
         self.0.page_bytes
     }
 
-    /// Notes a use of the stream.
-    fn touch(&self, path: &StreamPath, row: &StreamRow) {
-        if self.0.expiries.touch(row.id, &row.info) {
-            self.tell(path, What::Touch { id: row.id });
-        }
-    }
-
     async fn read_either_way(
         &self,
         path: &StreamPath,
@@ -181,8 +174,7 @@ impl LocalStreams {
         way: Way,
         max: usize,
     ) -> Result<Page, StreamError> {
-        let (row, records, next) = self.chunk(path, from, way, max.max(1)).await?;
-        self.touch(path, &row);
+        let (row, records, next) = self.chunk(path, from, way, max.max(1), Use::Yes).await?;
         let up_to_date = match way {
             Way::On => next == row.tail,
             Way::Back => next == 0,
@@ -198,6 +190,7 @@ impl LocalStreams {
         from: Offset,
         way: Way,
         max: usize,
+        is_use: Use,
     ) -> Result<(StreamRow, Vec<(u64, bytes::Bytes)>, u64), StreamError> {
         let (place, bytes_max) = (place_of(&from), self.0.page_bytes);
         let asked = path.clone();
@@ -207,18 +200,18 @@ impl LocalStreams {
         match self.0.reads.run(path, "read", read).await? {
             Answer::NoStream => Err(not_found(path)),
             Answer::NoPlace { row } => {
-                self.check(path, &row)?;
+                self.check(path, &row, is_use)?;
                 Err(StreamError::BadOffset { path: path.clone(), offset: from })
             }
             Answer::Chunk { row, records, next } => {
-                self.check(path, &row)?;
+                self.check(path, &row, is_use)?;
                 Ok((row, records, next))
             }
         }
     }
 
-    /// Whether the stream may still be read.
-    fn check(&self, path: &StreamPath, row: &StreamRow) -> Result<(), StreamError> {
+    /// Whether the stream may still be read; notes that it is.
+    fn check(&self, path: &StreamPath, row: &StreamRow, is_use: Use) -> Result<(), StreamError> {
         if row.info.deleted {
             return Err(gone(path));
         }
@@ -226,8 +219,18 @@ impl LocalStreams {
             let kept = 0 < row.info.forks;
             return Err(if kept { gone(path) } else { not_found(path) });
         }
+        if is_use == Use::Yes && self.0.expiries.touch(row.id, &row.info) {
+            self.tell(path, What::Touch { id: row.id });
+        }
         Ok(())
     }
+}
+
+/// Whether a look at a stream puts off its end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Use {
+    Yes,
+    No,
 }
 
 /// The stream of this row as callers see it.
@@ -282,9 +285,8 @@ impl StreamStore for LocalStreams {
 
     async fn follow(&self, path: &StreamPath, from: Offset) -> Result<Follow, StreamError> {
         // No records yet: only which stream it is and whether `from` is a place of it.
-        let (row, _none, place) = self.chunk(path, from, Way::On, 0).await?;
+        let (row, _none, place) = self.chunk(path, from, Way::On, 0, Use::Yes).await?;
         let seat = self.0.hub.join(row.id);
-        self.touch(path, &row);
         let hold = self.0.expiries.hold(row.id, &row.info).map(|hold| {
             let touched = tokio::time::Instant::now();
             Held { hold, info: row.info, touched }
@@ -294,7 +296,7 @@ impl StreamStore for LocalStreams {
     }
 
     async fn head(&self, path: &StreamPath) -> Result<Head, StreamError> {
-        let (row, ..) = self.chunk(path, Offset::Now, Way::On, 0).await?;
+        let (row, ..) = self.chunk(path, Offset::Now, Way::On, 0, Use::No).await?;
         Ok(head(&row))
     }
 

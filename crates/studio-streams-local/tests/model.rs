@@ -1,19 +1,23 @@
 //! Random work on the store and on the memory store at the same time: they must agree on every
-//! answer, also after the store was stopped, or cut off, and opened again.
+//! answer, also after the store was stopped, or cut off, and opened again. What lies on the disk at
+//! the end must pass the check.
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
 use std::{
     fmt::Debug,
     fs,
     path::Path,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use bytes::Bytes;
 use proptest::prelude::*;
 use studio_streams::{
-    Batch, CreateOptions, MemoryStreams, Offset, Page, ProducerStamp, ProducerState, StreamError,
-    StreamPath, StreamStore,
+    Batch, Clock, ContentType, CreateOptions, Expiry, Fork, MemoryStreams, Offset, Page,
+    ProducerStamp, ProducerState, StreamError, StreamPath, StreamStore, Write,
 };
 use studio_streams_local::{
     LocalStreams, Options,
@@ -21,6 +25,7 @@ use studio_streams_local::{
         Answer, Ask, Change, Compacted, DiskEngine, Due, EngineError, ForkPoint, Heard, LogEngine,
         Place, StreamId, StreamInfo, StreamRow,
     },
+    offline,
 };
 use tempfile::TempDir;
 
@@ -28,7 +33,15 @@ use tempfile::TempDir;
 enum Step {
     Create {
         stream: u8,
-        initial: Vec<u16>,
+        made: Made,
+    },
+    /// As a fork of another one (or of itself).
+    Fork {
+        stream: u8,
+        source: u8,
+        at: Option<Where>,
+        plus: u64,
+        made: Made,
     },
     Append {
         stream: u8,
@@ -55,7 +68,16 @@ enum Step {
         stream: u8,
         from: Where,
     },
-    Close {
+    /// A write with an order, an end, a content type, or some of them.
+    Write {
+        stream: u8,
+        sizes: Option<Vec<u16>>,
+        close: bool,
+        order: Option<u8>,
+        text: bool,
+        seq: Option<u64>,
+    },
+    Head {
         stream: u8,
     },
     Delete {
@@ -66,10 +88,40 @@ enum Step {
         after: Option<u8>,
         max: usize,
     },
+    /// Time passes, in units of 400 milliseconds.
+    Wait(u64),
     /// Stops the store and opens it again.
     Reopen,
     /// Opens a copy of the files as they are now, as after a kill.
     CutOff,
+}
+
+/// How a stream is made.
+#[derive(Clone, Debug)]
+struct Made {
+    text: Option<bool>,
+    expiry: Option<Ends>,
+    closed: bool,
+    initial: Vec<u16>,
+}
+
+#[derive(Clone, Debug)]
+enum Ends {
+    /// So many seconds after the last use.
+    After(u64),
+    /// So many milliseconds from the start of the test.
+    At(u64),
+}
+
+fn made() -> impl Strategy<Value = Made> {
+    let expiry = prop_oneof![(1u64..4).prop_map(Ends::After), (0u64..9_000).prop_map(Ends::At)];
+    (
+        prop::option::weighted(0.3, any::<bool>()),
+        prop::option::weighted(0.4, expiry),
+        prop::bool::weighted(0.1),
+        prop::collection::vec(1u16..50, 0..3),
+    )
+        .prop_map(|(text, expiry, closed, initial)| Made { text, expiry, closed, initial })
 }
 
 #[derive(Clone, Debug)]
@@ -95,12 +147,29 @@ fn sizes() -> impl Strategy<Value = Vec<u16>> {
     prop::collection::vec(1u16..300, 1..5)
 }
 
+fn write() -> impl Strategy<Value = Step> {
+    (
+        0u8..4,
+        prop::option::of(sizes()),
+        prop::bool::weighted(0.2),
+        prop::option::of(0u8..9),
+        prop::bool::weighted(0.2),
+        prop::option::of(0u64..4),
+    )
+        .prop_map(|(stream, sizes, close, order, text, seq)| {
+            let close = close || sizes.is_none();
+            Step::Write { stream, sizes, close, order, text, seq }
+        })
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let stream = 0u8..4;
     let max = 1usize..6;
     prop_oneof![
-        3 => (stream.clone(), prop::collection::vec(1u16..50, 0..3))
-            .prop_map(|(stream, initial)| Step::Create { stream, initial }),
+        5 => (stream.clone(), made()).prop_map(|(stream, made)| Step::Create { stream, made }),
+        5 => (stream.clone(), stream.clone(), prop::option::of(place()), 0u64..4, made()).prop_map(
+            |(stream, source, at, plus, made)| Step::Fork { stream, source, at, plus, made }
+        ),
         8 => (stream.clone(), sizes()).prop_map(|(stream, sizes)| Step::Append { stream, sizes }),
         8 => (stream.clone(), 0u8..2, 0u64..3, 0u64..4, sizes()).prop_map(
             |(stream, producer, epoch, seq, sizes)|
@@ -111,10 +180,12 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (stream.clone(), place(), max.clone())
             .prop_map(|(stream, before, max)| Step::ReadBack { stream, before, max }),
         2 => (stream.clone(), place()).prop_map(|(stream, from)| Step::Follow { stream, from }),
-        1 => stream.clone().prop_map(|stream| Step::Close { stream }),
+        3 => write(),
+        1 => stream.clone().prop_map(|stream| Step::Head { stream }),
         2 => stream.clone().prop_map(|stream| Step::Delete { stream }),
         1 => (prop::sample::select(vec!["", "s", "session/", "x"]), prop::option::of(stream), max)
             .prop_map(|(prefix, after, max)| Step::List { prefix, after, max }),
+        3 => (0u64..4).prop_map(Step::Wait),
         1 => Just(Step::Reopen),
         1 => Just(Step::CutOff),
     ]
@@ -137,11 +208,31 @@ struct Pair {
     engine: Arc<StillEngine>,
     model: MemoryStreams,
     dir: TempDir,
+    time: Time,
 }
 
-fn open(dir: &Path) -> (LocalStreams, Arc<StillEngine>) {
+/// A clock that stands still until it is told to go on.
+#[derive(Clone, Default)]
+struct Time(Arc<AtomicU64>);
+
+/// When the tests begin, in Unix milliseconds.
+const EPOCH: u64 = 1_700_000_000_000;
+
+impl Time {
+    fn clock(&self) -> Clock {
+        let passed = self.0.clone();
+        Clock::new(move || EPOCH + passed.load(Ordering::SeqCst))
+    }
+}
+
+fn open(dir: &Path, time: &Time) -> (LocalStreams, Arc<StillEngine>) {
     // A journal that is full after a few steps, and a ring that holds next to nothing.
-    let options = Options { journal_bytes_max: 2_000, ring_frames_max: 2, ..Options::default() };
+    let options = Options {
+        journal_bytes_max: 2_000,
+        ring_frames_max: 2,
+        clock: time.clock(),
+        ..Options::default()
+    };
     let engine = DiskEngine::open(dir, &options).unwrap();
     let engine = Arc::new(StillEngine { engine, still: Mutex::new(()) });
     (LocalStreams::over(engine.clone(), &options).unwrap(), engine)
@@ -216,6 +307,23 @@ fn agree<T: PartialEq + Debug>(real: Result<T, StreamError>, model: Result<T, St
     assert_eq!(told(real), told(model));
 }
 
+impl Made {
+    fn options(self, salt: usize) -> CreateOptions {
+        let content_type =
+            |text| if text { "text/plain".parse().unwrap() } else { ContentType::json() };
+        CreateOptions {
+            content_type: self.text.map(content_type),
+            expiry: self.expiry.map(|ends| match ends {
+                Ends::After(seconds) => Expiry::AfterSeconds(seconds),
+                Ends::At(millis) => Expiry::AtMillis(EPOCH + millis),
+            }),
+            closed: self.closed,
+            initial: (!self.initial.is_empty()).then(|| batch(&self.initial, salt)),
+            fork: None,
+        }
+    }
+}
+
 impl Pair {
     async fn place(&self, stream: u8, place: &Where) -> Offset {
         match place {
@@ -223,7 +331,9 @@ impl Pair {
             Where::Now => Offset::Now,
             Where::Position(at) => Offset::Position(*at),
             Where::After(index) => {
+                // Reading is a use, so both are read.
                 let whole = self.model.read(&path(stream), Offset::Start, usize::MAX).await;
+                self.real.read(&path(stream), Offset::Start, usize::MAX).await.ok();
                 let records = whole.map_or(Vec::new(), |page| page.records);
                 match records.len() {
                     0 => Offset::Position(0),
@@ -236,14 +346,40 @@ impl Pair {
     async fn step(&mut self, salt: usize, step: Step) {
         let Self { real, model, .. } = self;
         match step {
-            Step::Create { stream, initial } => {
-                let initial = (!initial.is_empty()).then(|| batch(&initial, salt));
-                let options = CreateOptions { initial, ..CreateOptions::default() };
+            Step::Create { stream, made } => {
+                let (path, options) = (path(stream), made.options(salt));
+                let real = real.create(&path, options.clone()).await;
+                agree(real, model.create(&path, options).await);
+            }
+            Step::Fork { stream, source, at, plus, made } => {
+                let at = match at {
+                    Some(at) => Some(self.place(source, &at).await),
+                    None => None,
+                };
+                let fork = Some(Fork { source: path(source), at, plus });
+                let (path, options) = (path(stream), made.options(salt));
+                let options = CreateOptions { fork, ..options };
+                let real = self.real.create(&path, options.clone()).await;
+                agree(real, self.model.create(&path, options).await);
+            }
+            Step::Write { stream, sizes, close, order, text, seq } => {
+                let batch = sizes.map(|sizes| batch(&sizes, salt));
+                let mut write = match batch {
+                    Some(batch) if !close => Write::records(batch),
+                    batch => Write::end(batch),
+                };
+                write.by = seq.map(|seq| ProducerStamp { id: "p".parse().unwrap(), epoch: 0, seq });
+                write.order = order.map(|order| order.to_string().parse().unwrap());
+                write.content_type = text.then(|| "text/plain".parse().unwrap());
                 let path = path(stream);
-                agree(
-                    real.create(&path, options.clone()).await,
-                    model.create(&path, options).await,
-                );
+                agree(real.write(&path, write.clone()).await, model.write(&path, write).await);
+            }
+            Step::Head { stream } => {
+                let path = path(stream);
+                agree(real.head(&path).await, model.head(&path).await);
+            }
+            Step::Wait(units) => {
+                self.time.0.fetch_add(units * 400, Ordering::SeqCst);
             }
             Step::Append { stream, sizes } => self.append(stream, batch(&sizes, salt), None).await,
             Step::Produce { stream, producer, epoch, seq, sizes } => {
@@ -268,10 +404,6 @@ impl Pair {
                 let real = followed(&self.real, stream, from.clone()).await;
                 agree(real, followed(&self.model, stream, from).await);
             }
-            Step::Close { stream } => {
-                let path = path(stream);
-                agree(real.close(&path).await, model.close(&path).await);
-            }
             Step::Delete { stream } => {
                 let path = path(stream);
                 agree(real.delete(&path).await, model.delete(&path).await);
@@ -283,9 +415,11 @@ impl Pair {
             }
             Step::Reopen => {
                 real.stop().await;
-                (self.real, self.engine) = open(self.dir.path());
+                (self.real, self.engine) = open(self.dir.path(), &self.time);
             }
             Step::CutOff => {
+                // What readers told of is written by now.
+                real.ready().await.unwrap();
                 let copy = tempfile::tempdir().unwrap();
                 {
                     let _still = self.engine.still.lock().unwrap();
@@ -294,7 +428,7 @@ impl Pair {
                     }
                 }
                 real.stop().await;
-                (self.real, self.engine) = open(copy.path());
+                (self.real, self.engine) = open(copy.path(), &self.time);
                 self.dir = copy;
             }
         }
@@ -342,9 +476,10 @@ proptest! {
     fn the_store_does_what_the_memory_store_does(steps in prop::collection::vec(step(), 1..80)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
-            let dir = tempfile::tempdir().unwrap();
-            let (real, engine) = open(dir.path());
-            let mut pair = Pair { real, engine, model: MemoryStreams::new(), dir };
+            let (dir, time) = (tempfile::tempdir().unwrap(), Time::default());
+            let (real, engine) = open(dir.path(), &time);
+            let model = MemoryStreams::new().with_clock(time.clock());
+            let mut pair = Pair { real, engine, model, dir, time };
             for (salt, step) in steps.into_iter().enumerate() {
                 pair.step(salt, step).await;
             }
@@ -352,6 +487,8 @@ proptest! {
             pair.step(0, Step::Reopen).await;
             pair.compare().await;
             pair.real.stop().await;
+            let report = offline::check(pair.dir.path(), &mut |_| {}).unwrap();
+            assert!(report.is_sound(), "{report}");
         });
     }
 }

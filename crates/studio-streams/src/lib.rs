@@ -7,6 +7,7 @@
 //! store for tests), [`copy`] (all of one store into another), `contract` (the tests every store
 //! passes; a feature).
 
+mod clock;
 mod content_type;
 #[cfg(feature = "contract")]
 pub mod contract;
@@ -24,6 +25,7 @@ mod store;
 mod write;
 mod writer;
 
+pub use clock::Clock;
 pub use content_type::{BadContentType, ContentType};
 pub use create::{CreateOptions, Created, Expiry, Fork, Head};
 pub use follow::{Follow, FollowSource, Frames};

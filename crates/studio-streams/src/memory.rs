@@ -2,7 +2,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -10,9 +10,9 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::{
-    CreateOptions, Created, Deleted, Expiry, Follow, FollowSource, Fork, Frame, Frames, Head,
-    Offset, PAGE_BYTES_SOFT_MAX, Page, ProducerId, ProducerState, Record, StreamError, StreamFacts,
-    StreamPath, StreamStore, Write, WriteVerdict, Written,
+    Clock, CreateOptions, Created, Deleted, Expiry, Follow, FollowSource, Fork, Frame, Frames,
+    Head, Offset, PAGE_BYTES_SOFT_MAX, Page, ProducerId, ProducerState, Record, StreamError,
+    StreamFacts, StreamPath, StreamStore, Write, WriteVerdict, Written,
     rules::{self, ForkFacts},
 };
 
@@ -25,6 +25,7 @@ const FOLLOW_FRAMES_MAX: usize = 1_000;
 pub struct MemoryStreams {
     table: Arc<Mutex<Table>>,
     page_bytes: usize,
+    clock: Clock,
 }
 
 #[derive(Debug, Default)]
@@ -35,7 +36,7 @@ struct Table {
 
 impl Default for MemoryStreams {
     fn default() -> Self {
-        Self { table: Arc::default(), page_bytes: PAGE_BYTES_SOFT_MAX }
+        Self { table: Arc::default(), page_bytes: PAGE_BYTES_SOFT_MAX, clock: Clock::default() }
     }
 }
 
@@ -51,16 +52,22 @@ impl MemoryStreams {
         Self { page_bytes, ..self }
     }
 
+    /// The same store by another clock.
+    #[must_use]
+    pub fn with_clock(self, clock: Clock) -> Self {
+        Self { clock, ..self }
+    }
+
     fn find(&self, path: &StreamPath) -> Result<Arc<MemoryStream>, StreamError> {
         let mut table = lock(&self.table);
-        table.remove_expired(path);
+        table.remove_expired(path, self.clock.now());
         table.streams.get(path).cloned().ok_or_else(|| not_found(path))
     }
 }
 
 impl Table {
-    fn remove_expired(&mut self, path: &StreamPath) {
-        let expired = |stream: &Arc<MemoryStream>| lock(&stream.inner).is_expired();
+    fn remove_expired(&mut self, path: &StreamPath, now: u64) {
+        let expired = |stream: &Arc<MemoryStream>| lock(&stream.inner).is_expired(now);
         if self.streams.get(path).is_some_and(expired) {
             self.remove(path);
         }
@@ -101,9 +108,10 @@ impl Table {
         &mut self,
         fork: &Fork,
         options: &CreateOptions,
+        now: u64,
     ) -> Result<(Arc<MemoryStream>, Inner), StreamError> {
         let path = &fork.source;
-        self.remove_expired(path);
+        self.remove_expired(path, now);
         let stream = self.streams.get(path).cloned().ok_or_else(|| not_found(path))?;
         let mut source = lock(&stream.inner);
         if source.deleted {
@@ -123,14 +131,14 @@ impl Table {
             path: path.clone(),
             what: rules::OTHER_CONTENT_TYPE,
         })?;
-        let mut inner = Inner::new(facts);
+        let mut inner = Inner::new(facts, now);
         inner.records = source.records[..at].to_vec();
         inner.tail = place;
         if !remainder.is_empty() {
             inner.push(remainder);
         }
         source.forks += 1;
-        source.touch();
+        source.touch(now);
         drop(source);
         Ok((stream, inner))
     }
@@ -170,7 +178,7 @@ struct Inner {
 }
 
 impl Inner {
-    fn new(facts: StreamFacts) -> Self {
+    fn new(facts: StreamFacts, now: u64) -> Self {
         Self {
             facts,
             records: Vec::new(),
@@ -178,25 +186,25 @@ impl Inner {
             deleted: false,
             forks: 0,
             followers: 0,
-            touched: now(),
+            touched: now,
             producers: HashMap::new(),
         }
     }
 
-    fn touch(&mut self) {
+    fn touch(&mut self, now: u64) {
         if self.facts.expiry.is_some() {
-            self.touched = now();
+            self.touched = now;
         }
     }
 
     /// Whether its time is over. One that is deleted only waits for its forks.
-    fn is_expired(&self) -> bool {
+    fn is_expired(&self, now: u64) -> bool {
         let over = match self.facts.expiry {
             None => false,
-            Some(Expiry::AtMillis(at)) => at <= now(),
+            Some(Expiry::AtMillis(at)) => at <= now,
             Some(Expiry::AfterSeconds(seconds)) => {
                 let end = self.touched.saturating_add(seconds.saturating_mul(1_000));
-                self.followers == 0 && end <= now()
+                self.followers == 0 && end <= now
             }
         };
         over && !self.deleted
@@ -260,12 +268,6 @@ fn page_len(sizes: impl Iterator<Item = usize>, max: usize, bytes_max: usize) ->
     taken
 }
 
-/// Unix milliseconds.
-fn now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
-}
-
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // Nothing here leaves a value half changed when it panics.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
@@ -301,9 +303,9 @@ impl MemoryStream {
         }
     }
 
-    fn write(&self, write: Write) -> Result<Written, StreamError> {
+    fn write(&self, write: Write, now: u64) -> Result<Written, StreamError> {
         let mut inner = self.live()?;
-        inner.touch();
+        inner.touch(now);
         let known = write.by.as_ref().and_then(|stamp| inner.producers.get(&stamp.id).copied());
         let verdict = inner.facts.judge(known, &write);
         let tail = Offset::Position(inner.tail);
@@ -350,13 +352,13 @@ impl StreamStore for MemoryStreams {
         options: CreateOptions,
     ) -> Result<Created, StreamError> {
         let mut table = lock(&self.table);
-        table.remove_expired(path);
+        table.remove_expired(path, self.clock.now());
         if let Some(stream) = table.streams.get(path) {
             let mut inner = lock(&stream.inner);
             let what = if inner.deleted {
                 rules::KEPT_BY_FORKS
             } else if inner.facts.is_made_by(&options) {
-                inner.touch();
+                inner.touch(self.clock.now());
                 return Ok(Created::Existing(stream.head(&inner)));
             } else {
                 rules::OTHER_CONFIGURATION
@@ -364,9 +366,9 @@ impl StreamStore for MemoryStreams {
             return Err(StreamError::Conflict { path: path.clone(), what });
         }
         let (source, mut inner) = match &options.fork {
-            None => (None, Inner::new(StreamFacts::of(&options))),
+            None => (None, Inner::new(StreamFacts::of(&options), self.clock.now())),
             Some(fork) => {
-                let (source, inner) = table.fork(fork, &options)?;
+                let (source, inner) = table.fork(fork, &options, self.clock.now())?;
                 (Some(source), inner)
             }
         };
@@ -387,13 +389,13 @@ impl StreamStore for MemoryStreams {
     }
 
     async fn write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
-        self.find(path)?.write(write)
+        self.find(path)?.write(write, self.clock.now())
     }
 
     async fn read(&self, path: &StreamPath, from: Offset, max: usize) -> Result<Page, StreamError> {
         let stream = self.find(path)?;
         let mut inner = stream.live()?;
-        inner.touch();
+        inner.touch(self.clock.now());
         let first = stream.index(&inner, from)?;
         let records = inner.page(first, max, self.page_bytes);
         let end = first + records.len();
@@ -413,7 +415,7 @@ impl StreamStore for MemoryStreams {
     ) -> Result<Page, StreamError> {
         let stream = self.find(path)?;
         let mut inner = stream.live()?;
-        inner.touch();
+        inner.touch(self.clock.now());
         let end = stream.index(&inner, before)?;
         let earlier = &inner.records[..end];
         let sizes = earlier.iter().rev().map(|record| record.frame.data().len());
@@ -431,7 +433,7 @@ impl StreamStore for MemoryStreams {
         let changed = stream.changed.subscribe();
         let next = {
             let mut inner = stream.live()?;
-            inner.touch();
+            inner.touch(self.clock.now());
             let next = stream.index(&inner, from)?;
             inner.followers += 1;
             next
@@ -448,7 +450,7 @@ impl StreamStore for MemoryStreams {
 
     async fn delete(&self, path: &StreamPath) -> Result<Deleted, StreamError> {
         let mut table = lock(&self.table);
-        table.remove_expired(path);
+        table.remove_expired(path, self.clock.now());
         Ok(table.remove(path))
     }
 
@@ -460,9 +462,10 @@ impl StreamStore for MemoryStreams {
     ) -> Result<Vec<StreamPath>, StreamError> {
         let after = after.map_or(Bound::Unbounded, Bound::Excluded);
         let table = lock(&self.table);
+        let now = self.clock.now();
         let is_there = |stream: &MemoryStream| {
             let inner = lock(&stream.inner);
-            !inner.deleted && !inner.is_expired()
+            !inner.deleted && !inner.is_expired(now)
         };
         let found = table
             .streams
@@ -495,8 +498,9 @@ impl MemoryFollow {
             Some(Expiry::AtMillis(at)) => at,
             Some(Expiry::AfterSeconds(_)) | None => return None,
         };
-        lock(&self.store.table).remove_expired(&self.stream.path);
-        Some(Duration::from_millis(at.saturating_sub(now()).max(1)))
+        let now = self.store.clock.now();
+        lock(&self.store.table).remove_expired(&self.stream.path, now);
+        Some(Duration::from_millis(at.saturating_sub(now).max(1)))
     }
 }
 
@@ -532,6 +536,6 @@ impl Drop for MemoryFollow {
     fn drop(&mut self) {
         let mut inner = lock(&self.stream.inner);
         inner.followers -= 1;
-        inner.touch();
+        inner.touch(self.store.clock.now());
     }
 }

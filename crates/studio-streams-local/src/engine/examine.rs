@@ -5,7 +5,7 @@ use std::{
     path::Path,
 };
 
-use studio_streams::ProducerState;
+use studio_streams::{Clock, ProducerState};
 
 use super::{
     Answer, Ask, EngineError, Place, StreamId, StreamInfo, Way, disk,
@@ -14,7 +14,7 @@ use super::{
     overlay::Unchanged,
     tables::{NotOpened, Tables},
 };
-use crate::{Clock, OpenError};
+use crate::OpenError;
 
 /// Memory for pages of the tables' file while it is looked at.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
