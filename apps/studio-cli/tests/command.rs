@@ -1,64 +1,24 @@
 //! The command against a server that comes and goes.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+mod support;
+
 use std::{
-    io::{BufRead as _, BufReader, Lines},
     path::Path,
-    process::{Child, ChildStdout, Command, Output, Stdio},
+    process::{Output, Stdio},
     sync::mpsc,
     time::Duration,
 };
 
-use nix::{
-    sys::signal::{Signal, kill},
-    unistd::Pid,
-};
+use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use support::{Ends, serve_at, studio};
 
 /// Longer than anything here takes.
 const LONG: Duration = Duration::from_secs(30);
 
-/// The command without the settings of whoever runs the tests.
-fn studio() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_studio"));
-    for (name, _) in std::env::vars() {
-        let ours = ["PORT", "DATA_DIR", "SANDBOX_RUNTIME"].contains(&name.as_str());
-        if ours || name.starts_with("STUDIO_") || name.starts_with("MAX_SESSION") {
-            command.env_remove(name);
-        }
-    }
-    command
-}
-
-/// A child that does not outlive its test.
-struct Ends(Child);
-
-impl Drop for Ends {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Ends {
-    fn lines(&mut self) -> Lines<BufReader<ChildStdout>> {
-        BufReader::new(self.0.stdout.take().unwrap()).lines()
-    }
-
-    fn signal(&self, signal: Signal) {
-        kill(Pid::from_raw(self.0.id().try_into().unwrap()), signal).unwrap();
-    }
-}
-
-/// Starts a server and waits until it serves; its address.
 fn serve(dir: &Path, port: u16) -> (Ends, String) {
-    let mut command = studio();
-    command.args(["serve", "--sandbox", "local", "--port", &port.to_string(), "--data-dir"]);
-    let child = command.arg(dir).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
-    let mut server = Ends(child);
-    let line = server.lines().next().unwrap().unwrap();
-    let address = line.strip_prefix("Agent Studio listens on ").unwrap().to_owned();
-    (server, address)
+    serve_at(dir, port, &[])
 }
 
 async fn told(server: &str, session: &Value, text: &str) {
@@ -82,7 +42,7 @@ async fn tail_goes_on_where_it_was_when_the_server_comes_back() {
     // Nothing but the data directory: the operator's token lies there.
     let mut command = studio();
     command.args(["tail", id, "--json", "--server", &address, "--data-dir"]).arg(dir.path());
-    let mut tail = Ends(command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap());
+    let mut tail = Ends::of(command.stdout(Stdio::piped()).stderr(Stdio::null()));
     let (lines, read) = mpsc::channel();
     let mut printed = tail.lines();
     std::thread::spawn(move || {
@@ -105,7 +65,7 @@ async fn tail_goes_on_where_it_was_when_the_server_comes_back() {
     assert_eq!(next(), "three", "what was seen does not come again");
 
     tail.signal(Signal::SIGINT);
-    assert_eq!(tail.0.wait().unwrap().code(), Some(0));
+    assert_eq!(tail.wait(), Some(0));
     assert!(read.recv_timeout(LONG).is_err(), "and nothing else was printed");
 }
 

@@ -93,7 +93,7 @@ impl StudioServer {
     /// `env!("CARGO_BIN_EXE_studio-server")`.
     ///
     /// It inherits this process's environment without `PORT`, `DATA_DIR` and everything that
-    /// begins with `STUDIO_`, `ANTHROPIC_` or `CLAUDE`, so that a developer's shell changes nothing.
+    /// begins with `STUDIO_`, `DS_`, `ANTHROPIC_` or `CLAUDE`, so that a developer's shell changes nothing.
     #[must_use]
     pub fn program(program: impl Into<PathBuf>) -> ServerBuilder {
         ServerBuilder { program: program.into(), args: Vec::new(), env: Vec::new(), data_dir: None }
@@ -175,6 +175,28 @@ impl StudioServer {
     /// When the server is not running or does not end within 30 s.
     pub async fn terminate(&mut self) -> (ExitStatus, Duration) {
         self.end(Signal::SIGTERM).await
+    }
+
+    /// SIGSTOP: nothing of the program moves until [`StudioServer::go_on`].
+    ///
+    /// # Panics
+    /// When the server is not running.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// SIGCONT: the program goes on where [`StudioServer::pause`] stopped it.
+    ///
+    /// # Panics
+    /// When the server is not running.
+    pub fn go_on(&self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&self, signal: Signal) {
+        if let Err(error) = kill(Pid::from_raw(self.pid()), signal) {
+            panic!("{signal} to the server: {error}");
+        }
     }
 
     /// Starts the program again on the same port and data directory, after [`StudioServer::crash`]
@@ -261,7 +283,7 @@ fn is_ours(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     name == "PORT"
         || name == "DATA_DIR"
-        || ["STUDIO_", "ANTHROPIC_", "CLAUDE"].iter().any(|start| name.starts_with(start))
+        || ["STUDIO_", "DS_", "ANTHROPIC_", "CLAUDE"].iter().any(|start| name.starts_with(start))
 }
 
 /// Keeps every line, and tells the address when the line of readiness comes.

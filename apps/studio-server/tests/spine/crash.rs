@@ -85,7 +85,7 @@ async fn no_kill_loses_doubles_or_reorders_an_event(place: Place) {
 }
 
 /// That all that the agent of `long` does was told once and in order.
-fn is_whole(watch: &Watch) {
+pub(crate) fn is_whole(watch: &Watch) {
     watch.is_in_order();
     let ids: BTreeSet<&str> = watch.seen.iter().map(|seen| seen.id.as_str()).collect();
     assert_eq!(ids.len(), watch.seen.len(), "ids are not unique");

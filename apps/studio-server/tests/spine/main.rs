@@ -14,6 +14,7 @@
 mod agents;
 mod crash;
 mod ends;
+mod fencing;
 mod input;
 mod inside;
 mod interrupt;

@@ -70,6 +70,12 @@ impl World {
         Self { server, place, _model: model, _broom: broom }
     }
 
+    /// What `/api/health` says.
+    pub(crate) async fn health(&self) -> Health {
+        let (status, mut answer) = self.get("/api/health", "").await;
+        Health { status, checks: answer["checks"].take() }
+    }
+
     /// A session without infrastructure question.
     pub(crate) async fn session(&self, description: &str) -> Session {
         self.session_of(json!({ "description": description, "freeform": true })).await
@@ -177,6 +183,13 @@ async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
 pub(crate) struct Watch {
     reader: SseReader,
     pub(crate) seen: Vec<Seen>,
+}
+
+/// How a server says that it is.
+#[derive(Clone, Debug)]
+pub(crate) struct Health {
+    pub(crate) status: u16,
+    pub(crate) checks: Value,
 }
 
 /// An event as a browser gets it.
