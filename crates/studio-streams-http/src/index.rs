@@ -79,7 +79,16 @@ pub(crate) struct Index {
     path: StreamPath,
     /// How far the stream was read; one reader at a time.
     read: tokio::sync::Mutex<Offset>,
-    streams: Mutex<BTreeMap<StreamPath, Vec<Life>>>,
+    streams: Mutex<BTreeMap<StreamPath, Vec<Known>>>,
+}
+
+/// A life that is not over.
+#[derive(Clone, Debug)]
+struct Known {
+    life: Life,
+    /// Whether it was read in the stream, and not only written there by this adapter: only those
+    /// stand in the order that every server sees.
+    read: bool,
 }
 
 impl Index {
@@ -121,7 +130,7 @@ impl Index {
             };
             for record in &page.records {
                 match serde_json::from_slice(&record.data) {
-                    Ok(entry) => self.fold(entry),
+                    Ok(entry) => self.fold(entry, true),
                     // A later version of this adapter may write more.
                     Err(error) => tracing::debug!(
                         error = &error as &dyn std::error::Error,
@@ -136,18 +145,27 @@ impl Index {
         }
     }
 
-    fn fold(&self, entry: Entry) {
+    fn fold(&self, entry: Entry, read: bool) {
         let mut streams = self.streams();
         match entry {
             Entry::Created { path, life } => {
                 let lives = streams.entry(path).or_default();
-                if lives.iter().all(|known| known.id != life.id) {
-                    lives.push(life);
+                let known = lives.iter().position(|known| known.life.id == life.id);
+                if let Some(at) = known.filter(|&at| read && !lives[at].read) {
+                    lives.remove(at);
+                } else if known.is_some() {
+                    return;
                 }
+                let at = if read {
+                    lives.iter().take_while(|known| known.read).count()
+                } else {
+                    lives.len()
+                };
+                lives.insert(at, Known { life, read });
             }
             Entry::Deleted { path, ids } => {
                 if let Some(lives) = streams.get_mut(&path) {
-                    lives.retain(|life| !ids.contains(&life.id));
+                    lives.retain(|known| !ids.contains(&known.life.id));
                     if lives.is_empty() {
                         streams.remove(&path);
                     }
@@ -158,7 +176,9 @@ impl Index {
 
     /// The lives of a stream that are not over, by what was read so far.
     pub(crate) fn lives(&self, path: &StreamPath) -> Vec<Life> {
-        self.streams().get(path).cloned().unwrap_or_default()
+        let streams = self.streams();
+        let lives = streams.get(path).into_iter().flatten();
+        lives.map(|known| known.life.clone()).collect()
     }
 
     /// The streams from `after` on that begin with `prefix`, and whether each may be gone.
@@ -174,7 +194,7 @@ impl Index {
             .skip_while(|(path, _)| path.as_str() < prefix)
             .take_while(|(path, _)| path.as_str().starts_with(prefix))
             .take(max)
-            .map(|(path, lives)| (path.clone(), lives.iter().any(|life| life.fleeting)))
+            .map(|(path, lives)| (path.clone(), lives.iter().any(|known| known.life.fleeting)))
             .collect()
     }
 
@@ -206,14 +226,14 @@ impl Index {
         settled.answer.body.drain().await;
         match status {
             200 | 204 => {
-                self.fold(entry);
+                self.fold(entry, false);
                 Ok(())
             }
             status => Err(Trouble::Strange(format!("status {status} for a record of {INDEX}"))),
         }
     }
 
-    fn streams(&self) -> MutexGuard<'_, BTreeMap<StreamPath, Vec<Life>>> {
+    fn streams(&self) -> MutexGuard<'_, BTreeMap<StreamPath, Vec<Known>>> {
         // Nothing here leaves the map half changed when it panics.
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }

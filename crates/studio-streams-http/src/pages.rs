@@ -98,6 +98,7 @@ impl Pages {
         loop {
             match self.page_once(path, from, max).await {
                 Err(NoPage::Trouble(trouble)) => {
+                    self.service.health.troubled(&trouble);
                     self.service.again(&mut patience, trouble).await?;
                 }
                 answer @ (Ok(_) | Err(NoPage::Missing | NoPage::Gone | NoPage::NoSuchPlace)) => {

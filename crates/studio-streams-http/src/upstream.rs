@@ -22,10 +22,12 @@ use crate::{
     store::{Inner, STOPPED},
 };
 
-/// A connection that ends sooner than this without having told a place did not work.
+/// A long-poll that is answered sooner than this with nothing was not one.
 const SHORT: Duration = Duration::from_secs(1);
-/// So many of them in a row, and long-polls take over.
+/// So many connections in a row that end without having told a place, and long-polls take over.
 const SHORT_MAX: u32 = 2;
+/// How long the first event of a connection is awaited.
+const FIRST_EVENT: Duration = Duration::from_secs(10);
 /// How long long-polls are made before events are tried again.
 const LONG_POLL_TIME: Duration = Duration::from_secs(300);
 /// A connection that holds this long costs no wait before the next one.
@@ -33,6 +35,8 @@ const STEADY: Duration = Duration::from_secs(5);
 /// First and longest wait between two connections; each is up to twice the one before.
 const WAIT_FIRST: Duration = Duration::from_millis(100);
 const WAIT_MAX: Duration = Duration::from_secs(10);
+/// Longest wait after one that brought something and ended soon.
+const WAIT_WORKING_MAX: Duration = Duration::from_secs(1);
 /// Records of one page that are handed on at once.
 const PAGE_RECORDS: usize = 1_000;
 
@@ -127,12 +131,16 @@ impl Upstream {
                     Err(trouble) => Some(trouble),
                 },
                 Ok(Ended::Here { told }) => {
-                    let works = 0 < told || SHORT <= lasted;
+                    // A service tells a place at once, so that events get through is soon seen.
+                    let works = 0 < told || !by_events;
                     self.short = if works { 0 } else { self.short + 1 };
-                    // A long-poll that brought something is simply followed by the next one.
-                    if STEADY <= lasted || (!by_events && 0 < told) {
+                    let steady = if by_events { STEADY } else { SHORT };
+                    if works && (steady <= lasted || (!by_events && 0 < told)) {
                         self.wait = WAIT_FIRST;
                         continue;
+                    }
+                    if works {
+                        self.wait = self.wait.min(WAIT_WORKING_MAX);
                     }
                     None
                 }
@@ -206,7 +214,9 @@ impl Upstream {
             // Something in between does not pass events on.
             return Ok(Ended::Here { told: 0 });
         }
-        answer.body.wait(service.options.silence);
+        // Before the first event only a service that does not send them, or something in between
+        // that holds them back, is silent.
+        answer.body.wait(FIRST_EVENT.min(service.options.silence));
         let mut events = Events::default();
         let mut data: Vec<Bytes> = Vec::new();
         let mut bytes = 0;
@@ -217,6 +227,7 @@ impl Upstream {
                 Ok(None) => return Ok(Ended::Here { told }),
                 // Half an event is nothing: what it brought comes again after the last place.
                 Err(Trouble::Broken(_)) if 0 < told => return Ok(Ended::Here { told }),
+                Err(Trouble::Timeout(_)) if told == 0 => return Ok(Ended::Here { told }),
                 Err(trouble) => return Err(trouble),
             };
             service.health.answered();
@@ -237,6 +248,7 @@ impl Upstream {
                     }
                     "control" => {
                         told += 1;
+                        answer.body.wait(service.options.silence);
                         bytes = 0;
                         if self.control(&event, std::mem::take(&mut data))? {
                             return Ok(Ended::Over(End::Closed));
