@@ -4,7 +4,8 @@
 //! (what the routes need), `permit` (permission as a value), `sessions` and `system` (the
 //! handlers), `events` (the log as server-sent events), `streams` (who may use
 //! the streams themselves), `problem` (what a failure becomes),
-//! `guard` (which pages may talk to us), [`serve`] (connections, deadlines, stopping).
+//! `guard` (which pages may talk to us), [`serve`] (connections, deadlines, stopping), `outlet`
+//! (an event stream on its connection).
 
 mod address;
 mod body;
@@ -14,6 +15,7 @@ mod guard;
 mod io;
 mod limit;
 mod log;
+mod outlet;
 mod permit;
 mod problem;
 mod routes;

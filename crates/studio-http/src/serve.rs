@@ -1,6 +1,19 @@
-use std::{convert::Infallible, future::Future, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    future::{Future, poll_fn},
+    net::SocketAddr,
+    pin::Pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
 
-use axum::{Router, body::Body, response::Response};
+use axum::{
+    Router,
+    body::{Body, HttpBody as _},
+    http::{Method, Version},
+    response::Response,
+};
 use hyper::{Request, body::Incoming, rt::Executor, service::service_fn};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -13,7 +26,11 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
-use crate::{PeerAddress, io::Deadlined};
+use crate::{
+    PeerAddress,
+    io::{Deadlined, Lent},
+    outlet::{self, Outlet},
+};
 
 /// Most bytes that wait for one HTTP/1 connection, beside the one event being written; also the
 /// most that a request's head may have.
@@ -70,7 +87,13 @@ pub async fn serve(
         let serving = Box::pin(serving);
         tracked.execute(async move {
             let _seat = seat;
-            serving.await;
+            // Its state is freed before an event stream begins, which may last for hours.
+            let outlet = serving.await;
+            if let Some(outlet) = outlet
+                && let Err(error) = outlet.await
+            {
+                tracing::debug!(error = %error, "an event stream broke: {error}");
+            }
         });
     }
     drop(listener);
@@ -102,6 +125,7 @@ async fn accept(
     }
 }
 
+/// Serves a connection to its end, or to the first answer that is an event stream.
 async fn connection(
     stream: TcpStream,
     peer: SocketAddr,
@@ -109,11 +133,13 @@ async fn connection(
     options: ServeOptions,
     stop: CancellationToken,
     tracked: Tracked,
-) {
+) -> Option<Pin<Box<Outlet>>> {
     // Events are small and wanted now. Fails only for a connection that is gone already.
     let _ = stream.set_nodelay(true);
-    let io = TokioIo::new(Deadlined::new(stream, options.write_patience));
-    let service = service_fn(move |request| answer(app.clone(), request, peer));
+    let socket = Lent::new(stream);
+    let io = TokioIo::new(Deadlined::new(socket.clone(), options.write_patience));
+    let lent = socket.clone();
+    let service = service_fn(move |request| answer(app.clone(), request, peer, lent.clone()));
     let mut builder = Builder::new(tracked);
     builder
         .http1()
@@ -129,25 +155,68 @@ async fn connection(
     let serving = builder.serve_connection(io, service);
     tokio::pin!(serving);
     let ended = tokio::select! {
-        ended = serving.as_mut() => ended,
+        ended = until_handed_over(serving.as_mut(), &socket) => ended,
         () = stop.cancelled() => {
             serving.as_mut().graceful_shutdown();
-            serving.await
+            until_handed_over(serving.as_mut(), &socket).await
         }
     };
-    if let Err(error) = ended {
-        // A client that went away is no failure of ours.
-        tracing::debug!(error = %error, "a connection ended: {error}");
+    match ended {
+        Ended::HandedOver(stream, response) => {
+            Some(Box::pin(Outlet::new(stream, response, options.write_patience)))
+        }
+        Ended::Served(Ok(())) => None,
+        Ended::Served(Err(error)) => {
+            // A client that went away is no failure of ours.
+            tracing::debug!(error = %error, "a connection ended: {error}");
+            None
+        }
     }
+}
+
+/// How the HTTP library's part of a connection ends.
+enum Ended<E> {
+    Served(Result<(), E>),
+    HandedOver(TcpStream, Response),
+}
+
+async fn until_handed_over<E>(
+    mut serving: Pin<&mut impl Future<Output = Result<(), E>>>,
+    socket: &Lent,
+) -> Ended<E> {
+    poll_fn(|cx| match serving.as_mut().poll(cx) {
+        Poll::Ready(ended) => Poll::Ready(Ended::Served(ended)),
+        // An answer is only handed over while the library is polled.
+        Poll::Pending => match socket.take_back() {
+            Some((stream, response)) => Poll::Ready(Ended::HandedOver(stream, response)),
+            None => Poll::Pending,
+        },
+    })
+    .await
 }
 
 fn answer(
     mut app: Router,
     mut request: Request<Incoming>,
     peer: SocketAddr,
+    socket: Lent,
 ) -> impl Future<Output = Result<Response, Infallible>> {
+    let alone = request.version() == Version::HTTP_11
+        && request.method() == Method::GET
+        && request.body().is_end_stream();
     request.extensions_mut().insert(PeerAddress(peer));
-    app.call(request.map(Body::new))
+    let answering = app.call(request.map(Body::new));
+    async move {
+        let response = answering.await?;
+        if !alone || !outlet::takes(&response) {
+            return Ok(response);
+        }
+        match socket.hand_over(response) {
+            Err(response) => Ok(response),
+            // The library waits for this answer until it is dropped.
+            Ok(()) => std::future::pending().await,
+        }
+    }
 }
 
 /// Runs tasks where they are waited for, and ends them when they must end.
