@@ -17,7 +17,7 @@ Usage: cargo xtask COMMAND
 
   setup          install what the tests need and is missing here: system packages, a running
                  Docker engine, the agents' programs, the sandbox images, the packages of
-                 tools/durable-streams; nothing is done twice
+                 the folders in tools; nothing is done twice
   test           setup, then everything: format, lints, tests, documentation tests
   test ARGS...   setup, then only `cargo test ARGS...`, for example: test -p studio-flows
   bench          setup, then the benchmarks: about five minutes

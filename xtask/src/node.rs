@@ -1,5 +1,5 @@
-//! The packages of `tools/durable-streams`: the published conformance suite and the official
-//! client and server, installed once for each content of the lock file.
+//! The npm packages of `tools`: official clients, servers and conformance suites, installed once for
+//! each content of a lock file.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,12 +7,19 @@ use std::process::Command;
 use crate::machine::{cache_dir, root};
 use crate::step::{Done, run_quietly};
 
+/// The folders with packages: for the Durable Streams protocol, and for GitHub's API.
+const TOOLS: [&str; 2] = ["durable-streams", "github-fake"];
 /// What decides which packages are installed.
 const FILES: [&str; 2] = ["package.json", "package-lock.json"];
 
-/// Where they are, once they are there.
-pub(crate) fn durable_streams() -> Done<PathBuf> {
-    let tool = root().join("tools/durable-streams");
+/// Installs what is missing.
+pub(crate) fn packages() -> Done {
+    TOOLS.iter().try_for_each(|name| install(name).map(|_place| ()))
+}
+
+/// Where the packages of one folder are, once they are there.
+fn install(name: &str) -> Done<PathBuf> {
+    let tool = root().join("tools").join(name);
     let mut texts = Vec::new();
     for name in FILES {
         let path = tool.join(name);
@@ -24,7 +31,7 @@ pub(crate) fn durable_streams() -> Done<PathBuf> {
     if whole.is_dir() {
         return Ok(whole);
     }
-    println!("    installing the packages of tools/durable-streams");
+    println!("    installing the packages of tools/{name}");
     let fail = |error: std::io::Error| format!("{}: {error}", all.display());
     let part = all.join(format!("part-{}", std::process::id()));
     std::fs::create_dir_all(&part).map_err(fail)?;

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::machine::{
     cache_dir, engine_socket, has_program, is_debian, is_root, ping_engine, pinned, root,
 };
-use crate::node::durable_streams;
+use crate::node;
 use crate::step::{Done, run_quietly, step};
 
 /// A program that the tests or the image recipes start, and the Debian package that has it.
@@ -20,6 +20,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("setsid", "util-linux"),
     ("node", "nodejs"),
     ("npm", "npm"),
+    ("openssl", "openssl"),
+    ("curl", "curl"),
     ("docker", "docker.io"),
 ];
 
@@ -32,7 +34,7 @@ pub(crate) fn run() -> Done {
     step("Docker engine", engine)?;
     let claude = step("Claude Code", claude)?;
     step("sandbox images", || images(&claude))?;
-    step("packages of tools/durable-streams", durable_streams)?;
+    step("packages of tools", node::packages)?;
     println!("==> setup: ready after {:.1} s", start.elapsed().as_secs_f64());
     Ok(())
 }

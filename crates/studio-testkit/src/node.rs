@@ -5,8 +5,8 @@ use tempfile::TempDir;
 
 use crate::needs::{cache_dir, workspace_root};
 
-/// The scripts of `tools/durable-streams` beside the packages they need: a folder of its own, so
-/// that runs do not meet.
+/// The scripts of a folder in `tools` beside the packages they need: a folder of its own, so that
+/// runs do not meet.
 #[derive(Debug)]
 pub struct NodeTool {
     dir: TempDir,
@@ -20,7 +20,20 @@ impl NodeTool {
     /// When the packages are not installed, or the folder cannot be made.
     #[must_use]
     pub fn durable_streams() -> Self {
-        let tool = workspace_root().join("tools/durable-streams");
+        Self::of("durable-streams")
+    }
+
+    /// GitHub's official client, and what the tests do with it.
+    ///
+    /// # Panics
+    /// When the packages are not installed, or the folder cannot be made.
+    #[must_use]
+    pub fn github_fake() -> Self {
+        Self::of("github-fake")
+    }
+
+    fn of(name: &str) -> Self {
+        let tool = workspace_root().join("tools").join(name);
         let modules = installed(&tool);
         let dir = copy(&tool, &modules);
         Self { dir: dir.unwrap_or_else(|error| panic!("{}: {error}", tool.display())) }
@@ -43,7 +56,7 @@ impl NodeTool {
 
 /// The tool's own files and a link to the packages, in a folder of their own.
 fn copy(tool: &Path, modules: &Path) -> std::io::Result<TempDir> {
-    let dir = TempDir::with_prefix("durable-streams-")?;
+    let dir = TempDir::with_prefix("node-tool-")?;
     for entry in std::fs::read_dir(tool)? {
         let file = entry?;
         if file.file_type()?.is_file() {
@@ -64,7 +77,8 @@ fn installed(tool: &Path) -> PathBuf {
     let modules = cache_dir().join(format!("node/{:016x}/node_modules", hash(&content)));
     assert!(
         modules.is_dir(),
-        "this test needs the packages of tools/durable-streams at {}: run `cargo xtask setup`",
+        "this test needs the packages of {} at {}: run `cargo xtask setup`",
+        tool.display(),
         modules.display()
     );
     modules
