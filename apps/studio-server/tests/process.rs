@@ -17,7 +17,8 @@ fn refused(dir: &Path, args: &[&str], env: &[(&str, &str)]) -> (i32, String) {
     let mut command = Command::new(PROGRAM);
     for (name, _) in std::env::vars() {
         let ours = ["PORT", "DATA_DIR", "SANDBOX_RUNTIME", "MAX_SESSION_COST_USD"];
-        if ours.contains(&name.as_str()) || name.starts_with("STUDIO_") {
+        let starts = ["STUDIO_", "DS_"].iter().any(|start| name.starts_with(start));
+        if ours.contains(&name.as_str()) || starts {
             command.env_remove(name);
         }
     }
@@ -88,6 +89,54 @@ fn d30_95_a_setting_that_is_not_understood_refuses_to_start() {
     assert_eq!(code, 2, "the usual code for a wrong option");
 }
 
+#[test]
+fn a_stream_service_that_cannot_be_used_is_told_once_and_without_its_secret() {
+    let dir = tempfile::tempdir().unwrap();
+    let all = [
+        ("DS_URL", "http://127.0.0.1:9"),
+        ("DS_SERVICE_ID", "studio"),
+        ("DS_SECRET", "the-secret-of-the-service"),
+    ];
+    let (code, told) = refused(dir.path(), &["--port", "0"], &all[..2]);
+    assert!(code == 1 && told.contains("DS_SECRET is missing"), "{told}");
+    let (code, told) = refused(dir.path(), &["--port", "0"], &all);
+    assert_eq!(code, 1);
+    let errors = told.lines().filter(|line| line.starts_with("error: ")).count();
+    assert!(errors == 1 && told.contains("http://127.0.0.1:9"), "{told}");
+    assert!(!told.contains("the-secret"), "{told}");
+    let open = [("STUDIO_STREAMS_OPEN", "1"), ("STUDIO_ALLOWED_HOSTS", "studio.example.com")];
+    let (code, told) = refused(dir.path(), &["--port", "0", "--host", "0.0.0.0"], &open);
+    assert!(code == 1 && told.contains("STUDIO_STREAMS_OPEN"), "{told}");
+}
+
+#[tokio::test]
+async fn a_service_keeps_the_streams_and_its_secret_stays_out_of_the_log() {
+    let local = || StudioServer::program(PROGRAM).args_local().env("STUDIO_LOG", "trace");
+    let service = local().env("STUDIO_STREAMS_OPEN", "1").start().await;
+    let secret = "the-secret-of-the-service";
+    let builder = local().env("DS_URL", service.url("")).env("DS_SERVICE_ID", "studio");
+    let mut server = builder.env("DS_SECRET", secret).start().await;
+    let session = local_session(&server).await;
+    let id = session["sessionId"].as_str().unwrap();
+    let stream = service.url(&format!("/v1/stream/studio/session/{id}"));
+    assert_eq!(service.client().head(stream).send().await.unwrap().status(), 200);
+    assert!(!server.data_dir().join("streams/streams.redb").exists());
+
+    // Another machine: nothing but the service is the same.
+    server.terminate().await;
+    let builder = local().env("DS_URL", service.url("")).env("DS_SERVICE_ID", "studio");
+    let other = builder.env("DS_SECRET", secret).start().await;
+    let url = other.url(&format!("/api/sessions/{id}"));
+    let token = session["sessionToken"].as_str().unwrap();
+    let found = other.client().get(url).bearer_auth(token).send().await.unwrap();
+    assert_eq!(found.status(), 200);
+    let owner = |server: &StudioServer| std::fs::read(server.data_dir().join("owner")).unwrap();
+    assert_eq!(owner(&server), owner(&other), "whose sandboxes they are is known to the service");
+    for output in [server.output(), other.output()] {
+        assert!(!output.contains(secret) && !output.contains(token), "{output}");
+    }
+}
+
 #[tokio::test]
 async fn a_stop_takes_less_than_a_second_with_readers_and_waiting_hooks() {
     let mut server = server().await;
@@ -122,6 +171,21 @@ async fn a_stop_takes_less_than_a_second_with_readers_and_waiting_hooks() {
     }
     let answered = hook.await.unwrap().unwrap();
     assert_eq!(answered.status(), 503);
+}
+
+#[tokio::test]
+async fn ctrl_c_stops_in_order_like_sigterm() {
+    let mut server = server().await;
+    let session = local_session(&server).await;
+    let (status, took) = server.interrupt().await;
+    assert!(status.success(), "{status}: {}", server.output());
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(server.output().contains("stopping; agents go on"), "{}", server.output());
+    server.restart().await;
+    let url = server.url(&format!("/api/sessions/{}", session["sessionId"].as_str().unwrap()));
+    let token = session["sessionToken"].as_str().unwrap();
+    let response = server.client().get(url).bearer_auth(token).send().await.unwrap();
+    assert_eq!(response.status(), 200);
 }
 
 #[tokio::test]

@@ -199,6 +199,14 @@ impl StudioServer {
         }
     }
 
+    /// SIGINT: ctrl-c at its terminal. Gives the exit status and how long it took.
+    ///
+    /// # Panics
+    /// When the server is not running or does not end within 30 s.
+    pub async fn interrupt(&mut self) -> (ExitStatus, Duration) {
+        self.end(Signal::SIGINT).await
+    }
+
     /// Starts the program again on the same port and data directory, after [`StudioServer::crash`]
     /// or [`StudioServer::terminate`].
     ///
