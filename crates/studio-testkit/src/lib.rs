@@ -3,13 +3,14 @@
 //! Reading order: [`needs`] (what a test asks of the machine, and the message when it is missing),
 //! [`ModelServer`] (the scripted model that real agents talk to), [`StudioServer`] (the server
 //! program: started, killed, restarted), [`SseReader`] (a reader of server-sent events that can be
-//! cut and resumed), [`NodeTool`] (the official tools of the Durable
+//! cut and resumed), [`NodeTool`] and [`run_conformance_suite`] (the official tools of the Durable
 //! Streams protocol), [`wait_for`] (bounded polling where no event exists).
 //!
 //! For what cannot be had in a test: [`GitHubServer`], [`ElectricServer`].
 //!
 //! Only for tests, examples and benchmarks: helpers panic with a message that says what to do.
 
+mod conformance;
 mod electric;
 mod engine;
 mod github;
@@ -21,6 +22,7 @@ mod server;
 mod sse;
 mod wait;
 
+pub use conformance::run_conformance_suite;
 pub use electric::{ElectricAnswer, ElectricServer};
 pub use engine::{containers_labelled, remove_containers_labelled};
 pub use github::{GitHubRequest, GitHubServer, GitHubTrouble, RsaKey};
