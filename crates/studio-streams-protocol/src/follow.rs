@@ -4,13 +4,13 @@
 //! no queue, and one that does not read delays nobody. Whoever serves the connection ends it when
 //! the other side takes nothing for too long.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{Stream, stream};
 use studio_streams::{Encoding, Follow, Frame, Frames, Offset, StreamError};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     Clock, cursor,
@@ -21,8 +21,8 @@ use crate::{
 const PIECE_BYTES: usize = 64 * 1024;
 /// A shared event that is smaller is copied together with its end: one piece costs less than two.
 const COPIED_BYTES_MAX: usize = 4 * 1024;
-/// While messages come one after the other, a reader is sent what came in this time in one piece:
-/// a thousand readers cost a system call for each. After silence a message is sent at once.
+/// While messages come one after the other, a reader is sent one piece in this time: a thousand
+/// readers cost a system call for each. After silence a message is sent at once.
 const GATHER: Duration = Duration::from_millis(5);
 /// A reader that gets more messages than this at once has some to catch up on, and waits for none.
 const GATHER_FRAMES_MAX: usize = 64;
@@ -57,6 +57,8 @@ pub(crate) fn body(
 ) -> impl Stream<Item = Result<Bytes, Infallible>> + Send {
     let Start { kind, frames, next, follow, cursor } = start;
     let now = Instant::now();
+    let silent_until = now + manner.keep_alive;
+    let ends = now + manner.lifetime;
     let reader = Reader {
         kind,
         greets: frames.is_empty(),
@@ -66,9 +68,11 @@ pub(crate) fn body(
         follow,
         cursor,
         rest: None,
-        silent_until: now + manner.keep_alive,
-        ends: now + manner.lifetime,
+        silent_until,
+        ends,
+        alarm: Box::pin(tokio::time::sleep_until(silent_until.min(ends))),
         gather_until: None,
+        stopped: Box::pin(manner.stop.clone().cancelled_owned()),
         manner,
     };
     stream::unfold(reader, |mut reader| async {
@@ -93,8 +97,12 @@ struct Reader {
     rest: Option<Bytes>,
     silent_until: Instant,
     ends: Instant,
-    /// Before this no more is asked for: the last messages were sent a moment ago.
+    /// Rings at the earlier of these or before. It is not set anew for each message, nor is the
+    /// wait for the stop: either would cost more than the message.
+    alarm: Pin<Box<Sleep>>,
+    /// Messages that come before this wait until then: the last ones were sent a moment ago.
     gather_until: Option<Instant>,
+    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
     manner: Manner,
 }
 
@@ -108,36 +116,32 @@ impl Reader {
         if let Some(piece) = greeting.or_else(|| self.next_event()) {
             return Some(piece);
         }
-        let stop = self.manner.stop.clone();
         loop {
             if self.ends <= Instant::now() {
                 return None;
-            }
-            if let Some(until) = self.gather_until.take_if(|until| Instant::now() < *until) {
-                tokio::select! {
-                    biased;
-                    () = stop.cancelled() => return None,
-                    () = tokio::time::sleep_until(until) => {}
-                }
             }
             // Told of the end already.
             let follow = self.follow.as_mut()?;
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return None,
-                () = tokio::time::sleep_until(self.silent_until.min(self.ends)) => {
-                    let now = Instant::now();
-                    if self.silent_until <= now && now < self.ends {
-                        self.silent_until = Instant::now() + self.manner.keep_alive;
+                () = self.stopped.as_mut() => return None,
+                () = self.alarm.as_mut() => {
+                    let rang = Instant::now();
+                    let silent = self.silent_until <= rang;
+                    if silent {
+                        self.silent_until = rang + self.manner.keep_alive;
+                    }
+                    self.alarm.as_mut().reset(self.silent_until.min(self.ends));
+                    if silent {
                         return Some(KEEP_ALIVE);
                     }
                 }
                 more = follow.next() => match more {
                     Ok(Some(frames)) => {
                         let behind = GATHER_FRAMES_MAX < frames.len();
-                        self.gather_until = (!behind).then(|| Instant::now() + GATHER);
                         self.up_to_date = frames.is_up_to_date();
                         self.page = frames.into_iter();
+                        self.gather(behind).await?;
                         if let Some(piece) = self.next_event() {
                             return Some(piece);
                         }
@@ -153,6 +157,24 @@ impl Reader {
                 },
             }
         }
+    }
+
+    /// Waits before a page is handed on, if the last one was a moment ago; `None` = it is time to
+    /// end.
+    async fn gather(&mut self, behind: bool) -> Option<()> {
+        if behind {
+            self.gather_until = None;
+            return Some(());
+        }
+        if let Some(until) = self.gather_until.filter(|until| Instant::now() < *until) {
+            tokio::select! {
+                biased;
+                () = self.stopped.as_mut() => return None,
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+        self.gather_until = Some(Instant::now() + GATHER);
+        Some(())
     }
 
     /// The next messages of the page as an event, with its control event.
