@@ -185,6 +185,18 @@ fn http_settings<F: Fn(&str) -> Option<String>>(
              not listen on {host}"
         )));
     }
+    let seconds = |name| {
+        let wanted = "a whole number of seconds over 0";
+        match env.parsed::<u32>(name, wanted)? {
+            Some(0) => Err(bad(name, "0", format!("must be {wanted}"))),
+            Some(seconds) => Ok(Some(Duration::from_secs(seconds.into()))),
+            None => Ok(None),
+        }
+    };
+    http.streams_sse_lifetime =
+        seconds("STUDIO_STREAMS_EVENTS_SECONDS")?.unwrap_or(http.streams_sse_lifetime);
+    http.streams_long_poll =
+        seconds("STUDIO_STREAMS_WAIT_SECONDS")?.unwrap_or(http.streams_long_poll);
     http.allowed_hosts.extend(hosts);
     http.allowed_origins = env.list("STUDIO_ALLOWED_ORIGINS");
     let with_scheme = |origin: &&String| origin.contains("://") && !origin.ends_with('/');
@@ -303,6 +315,8 @@ mod tests {
             ("STUDIO_TRUSTED_PROXIES", "10.0.0.0/8, x"),
             ("STUDIO_ALLOWED_ORIGINS", "example.com"),
             ("STUDIO_TOKEN_DAYS", "0"),
+            ("STUDIO_STREAMS_EVENTS_SECONDS", "0"),
+            ("STUDIO_STREAMS_WAIT_SECONDS", "soon"),
             ("STUDIO_LOG_FORMAT", "xml"),
         ] {
             assert!(refused(&[(name, value)]).starts_with(name), "{name}={value}");
