@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use studio_streams::{FollowSource, Frame, Frames, Offset, Page, StreamError};
 
 use crate::{
+    HttpStreams,
     live::{Heard, Seat},
     service::with_jitter,
     store::Inner,
@@ -21,6 +22,8 @@ type Reading = Pin<Box<dyn Future<Output = Result<Page, StreamError>> + Send>>;
 
 pub(crate) struct HttpFollow {
     store: Arc<Inner>,
+    /// Who follows uses the store.
+    _open: HttpStreams,
     seat: Seat,
     /// Up to where everything was handed over.
     place: Offset,
@@ -34,9 +37,10 @@ pub(crate) struct HttpFollow {
 }
 
 impl HttpFollow {
-    pub(crate) fn new(store: Arc<Inner>, seat: Seat, page: Page) -> Self {
+    pub(crate) fn new(open: HttpStreams, store: Arc<Inner>, seat: Seat, page: Page) -> Self {
         let place = page.next.clone();
-        Self { store, seat, place, number: None, reading: None, page: Some(page), ended: false }
+        let (number, reading, page) = (None, None, Some(page));
+        Self { store, _open: open, seat, place, number, reading, page, ended: false }
     }
 
     fn page(&mut self, page: Page) -> Option<Frames> {

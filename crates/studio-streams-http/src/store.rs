@@ -33,6 +33,8 @@ const READY_WAIT: Duration = Duration::from_secs(2);
 /// Waits between two looks at a service that is in trouble.
 const LOOK_FIRST: Duration = Duration::from_millis(500);
 const LOOK_MAX: Duration = Duration::from_secs(15);
+/// What a waiting write takes besides its records.
+const WRITE_BYTES: usize = 512;
 /// Why a follower ends when the store is stopped.
 pub(crate) const STOPPED: &str = "the store was stopped";
 /// Records of a page that decides where a follower begins.
@@ -227,7 +229,7 @@ impl StreamStore for HttpStreams {
     async fn write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
         let inner = self.0.inner.clone();
         inner.is_not_ours(path)?;
-        let Some(room) = inner.spool.take(write.size_bytes()) else {
+        let Some(room) = inner.spool.take(write.size_bytes() + WRITE_BYTES) else {
             return Err(StreamError::Busy);
         };
         let tried = path.clone();
@@ -262,8 +264,7 @@ impl StreamStore for HttpStreams {
         // Before the first look: what is deleted from here on is told.
         let seat = inner.hub.join(path);
         let page = inner.read(path, from, FIRST_PAGE_RECORDS).await?;
-        let follow = HttpFollow::new(inner, seat, page);
-        Ok(Follow::new(follow))
+        Ok(Follow::new(HttpFollow::new(self.clone(), inner, seat, page)))
     }
 
     async fn head(&self, path: &StreamPath) -> Result<Head, StreamError> {

@@ -129,7 +129,7 @@ async fn a_service_that_stays_busy_is_told_as_it_is() {
 #[tokio::test]
 async fn the_spool_is_bounded() {
     let faulty = Faulty::start().await;
-    let options = HttpOptions { spool_bytes_max: 1_000, ..impatient(&faulty.url) };
+    let options = HttpOptions { spool_bytes_max: 2_000, ..impatient(&faulty.url) };
     let store = HttpStreams::connect(options).await.unwrap();
     store.create(&path(), CreateOptions::default()).await.unwrap();
     faulty.next(Method::POST, "session/a", Fault::Hang, 100);

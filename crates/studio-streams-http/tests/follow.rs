@@ -325,3 +325,13 @@ async fn a_followed_stream_with_a_time_to_live_lives_and_then_goes() {
     tokio::time::timeout(Duration::from_secs(10), gone).await.expect("it is still there");
     assert_eq!(store.list("", None, 10).await.unwrap(), []);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_follows_keeps_the_store_open() {
+    let (faulty, store) = start().await;
+    let mut follow = store.follow(&path(), Offset::Start).await.unwrap();
+    drop(store);
+    let inside: StreamPath = "studio/session/a".parse().unwrap();
+    faulty.streams.append(&inside, batch(0), None).await.unwrap();
+    assert_eq!(take(&mut follow, 1).await, ["0"]);
+}
