@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use bytes::BytesMut;
@@ -19,6 +19,8 @@ const ANSWER_BYTES_MAX: usize = 64 * 1024;
 const CREDENTIAL_BYTES_MAX: usize = 1_000;
 /// Longest id of a claim, in bytes.
 const CLAIM_ID_BYTES_MAX: usize = 100;
+/// Longer than anybody waits: a longer time is no time.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// By which name the API knows clients of this kind.
 const USER_AGENT: &str = "create-electric-app";
 
@@ -109,7 +111,7 @@ impl ElectricCloud {
     }
 
     async fn run(&self) -> Result<Claimable, ElectricError> {
-        let end = Instant::now() + self.options.deadline;
+        let end = Instant::now() + self.options.deadline.min(DAY);
         let begun = self.ask(Method::POST, self.claims.clone(), end).await?;
         let begun: Begun = read(good(begun)?)?;
         let claim = begun.claim_id.as_ref().and_then(|id| ClaimId::new(id.as_str()?));
@@ -160,7 +162,7 @@ impl ElectricCloud {
         if attempts == self.options.attempts_max {
             return Ok(());
         }
-        if end < Instant::now() + self.options.interval {
+        if end < Instant::now() + self.options.interval.min(DAY) {
             return Err(ElectricError::TimedOut { attempts });
         }
         sleep(self.options.interval).await;

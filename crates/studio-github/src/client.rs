@@ -18,7 +18,7 @@ use studio_ids::Secret;
 use tokio::time::{Instant, timeout};
 
 use crate::{
-    GitHubError, GitHubOptions, SetupError,
+    GitHubError, GitHubOptions, RateLimit, SetupError,
     error::Source,
     rate::{self, Limits},
     wire::Complaint,
@@ -31,6 +31,8 @@ const REDIRECTS_MAX: u32 = 3;
 /// Wait before another attempt, doubled each time.
 const BACK_OFF_FIRST: Duration = Duration::from_millis(200);
 const BACK_OFF_MAX: Duration = Duration::from_secs(2);
+/// Longer than anybody waits: a longer time is no time.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 /// GitHub's API as it was documented on that day.
 const API_VERSION: &str = "2022-11-28";
 
@@ -131,7 +133,7 @@ impl Client {
             .user_agent(concat!("agent-studio/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(|error| SetupError::Client(Arc::new(error)))?;
-        let (deadline, attempt) = (options.deadline, options.attempt);
+        let (deadline, attempt) = (options.deadline.min(DAY), options.attempt.min(DAY));
         Ok(Self { http, base, deadline, attempt, limits: Limits::default() })
     }
 
@@ -166,11 +168,7 @@ impl Client {
         let mut back_off = BACK_OFF_FIRST;
         loop {
             if let Some((limit, left)) = self.limits.left(mark) {
-                if ask.until < Instant::now() + left {
-                    let what = ask.what;
-                    return Err(GitHubError::RateLimited { what, limit, retry_after: left }.into());
-                }
-                tokio::time::sleep(left).await;
+                wait_for(&ask, limit, left).await?;
             }
             attempts += 1;
             let trouble = match self.send(&ask).await {
@@ -190,8 +188,7 @@ impl Client {
                             limits += 1;
                             self.limits.met(mark, limit, wait);
                             tracing::warn!(?limit, seconds = wait.as_secs(), "GitHub's limit");
-                            // A limit that lifts at once is no reason to ask without a pause.
-                            tokio::time::sleep(with_jitter(BACK_OFF_FIRST)).await;
+                            wait_for(&ask, limit, wait).await?;
                             continue;
                         }
                         None => return Err(refused(ask.what, &raw, complaint)),
@@ -200,7 +197,7 @@ impl Client {
                 Ok(raw) => {
                     let secs = raw.headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
                     let retry_after = secs.and_then(|secs| secs.trim().parse().ok());
-                    let retry_after = retry_after.map(Duration::from_secs);
+                    let retry_after = retry_after.map(|secs| Duration::from_secs(secs).min(DAY));
                     Trouble::Failed { status: raw.status, retry_after }
                 }
                 Err(trouble) => trouble,
@@ -279,6 +276,16 @@ impl Client {
         };
         timeout(wait, answer).await.unwrap_or(Err(Trouble::Slow(wait)))
     }
+}
+
+/// Waits for a limit to lift, if that is in time.
+async fn wait_for(ask: &Ask<'_>, limit: RateLimit, wait: Duration) -> Result<(), GitHubError> {
+    if ask.until < Instant::now() + wait {
+        let what = ask.what.clone();
+        return Err(GitHubError::RateLimited { what, limit, retry_after: wait });
+    }
+    tokio::time::sleep(wait).await;
+    Ok(())
 }
 
 /// The header that a secret goes into. A secret that none can hold is sent as nothing, and

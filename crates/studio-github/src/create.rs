@@ -30,7 +30,7 @@ impl Inner {
                 made
             }
             By::User { token, owner } => {
-                let user = self.user(token).await?.login;
+                let user = self.user(token, until).await?.login;
                 let own = user.as_str().eq_ignore_ascii_case(owner.as_str());
                 let in_org = ["orgs", owner.as_str(), "repos"];
                 let parts = if own { &["user", "repos"][..] } else { &in_org[..] };

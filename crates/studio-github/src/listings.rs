@@ -1,5 +1,6 @@
 use reqwest::Url;
 use studio_ids::Repository;
+use tokio::time::Instant;
 
 use crate::{
     Account, AccountKind, Accounts, Branch, GitHubError, Listing, Repo, UserToken,
@@ -16,7 +17,7 @@ impl Inner {
         let what = "listing organisations";
         let orgs = self.get(what, &["user", "orgs"], &[("per_page", "100")], secret, until);
         let (user, orgs) =
-            futures::join!(self.user(token), self.pages::<wire::Login>(orgs, ORGS_MAX));
+            futures::join!(self.user(token, until), self.pages::<wire::Login>(orgs, ORGS_MAX));
         let (found, incomplete) = match orgs {
             Ok(listing) => (listing.items, None),
             Err(error) => (Vec::new(), Some(error)),
@@ -27,9 +28,13 @@ impl Inner {
     }
 
     /// Whose token it is.
-    pub(crate) async fn user(&self, token: &UserToken) -> Result<Account, GitHubError> {
+    pub(crate) async fn user(
+        &self,
+        token: &UserToken,
+        until: Instant,
+    ) -> Result<Account, GitHubError> {
         let what = "asking whose token it is";
-        let ask = self.get(what, &["user"], &[], token.secret(), self.client.until());
+        let ask = self.get(what, &["user"], &[], token.secret(), until);
         let login: wire::Login = self.client.ask(ask).await?.json(what)?;
         account(&login.login, AccountKind::User).ok_or_else(|| GitHubError::Strange {
             what: what.to_owned(),
@@ -81,10 +86,11 @@ impl Inner {
         };
         let mut items: Vec<Branch> = all.items.into_iter().filter_map(branch).collect();
         // An empty repository names a default branch too, and has none.
-        if !all.is_complete && !items.iter().any(|branch| branch.is_default) {
-            if let Ok(name) = default.parse() {
-                items.insert(0, Branch { name, is_default: true });
-            }
+        if !all.is_complete
+            && !items.iter().any(|branch| branch.is_default)
+            && let Ok(name) = default.parse()
+        {
+            items.insert(0, Branch { name, is_default: true });
         }
         Ok(Listing { items, is_complete: all.is_complete })
     }

@@ -14,12 +14,26 @@ use crate::RateLimit;
 
 /// The wait that GitHub's documentation asks for when an answer names none.
 const UNSAID: Duration = Duration::from_secs(60);
+/// Longest wait that an answer is believed, and shortest.
+const LONGEST: Duration = Duration::from_secs(24 * 60 * 60);
+const SHORTEST: Duration = Duration::from_secs(1);
 /// Credentials whose limits are remembered.
 const REMEMBERED_MAX: usize = 1_000;
 
 /// Which limit an answer tells of, and when it lifts. `times` is how often in a row a limit was
 /// met without a time.
 pub(crate) fn limited(
+    status: u16,
+    headers: &HeaderMap,
+    message: &str,
+    times: u32,
+) -> Option<(RateLimit, Duration)> {
+    let (limit, wait) = told(status, headers, message, times)?;
+    Some((limit, wait.clamp(SHORTEST, LONGEST)))
+}
+
+/// As it is said.
+fn told(
     status: u16,
     headers: &HeaderMap,
     message: &str,
@@ -43,12 +57,10 @@ pub(crate) fn limited(
     if used_up && !is_secondary {
         // By GitHub's own clock on both sides, so that this machine's does not matter.
         let reset = number("x-ratelimit-reset").zip(date(headers));
-        let left = reset.and_then(|(reset, now)| u64::try_from(reset - now).ok());
         // The reset is a whole second: in the last one the limit still holds.
-        return Some((
-            RateLimit::Primary,
-            left.map_or(UNSAID, |secs| Duration::from_secs(secs + 1)),
-        ));
+        let left = reset.map(|(reset, now)| reset.saturating_sub(now).saturating_add(1));
+        let left = left.map(|secs| Duration::from_secs(u64::try_from(secs).unwrap_or(0)));
+        return Some((RateLimit::Primary, left.unwrap_or(UNSAID)));
     }
     let growing = UNSAID * 2u32.saturating_pow(times.min(6));
     (is_secondary || status == 429).then_some((RateLimit::Secondary, growing))
@@ -141,6 +153,21 @@ mod tests {
         assert_eq!(wait(&unsaid, 2), (RateLimit::Secondary, Duration::from_secs(240)));
         let used_up = headers(&[("x-ratelimit-remaining", "0"), ("x-ratelimit-reset", "9")]);
         assert_eq!(wait(&used_up, 0).0, RateLimit::Secondary);
+    }
+
+    #[test]
+    fn a_wait_that_nobody_can_mean_is_bounded() {
+        let wait = |all: &[(&'static str, &'static str)]| limited(429, &headers(all), "", 0);
+        let most = Some(LONGEST);
+        let huge = "9223372036854775807";
+        assert_eq!(wait(&[("retry-after", huge)]).map(|(_, wait)| wait), most);
+        let date = ("date", "Thu, 01 Jan 1970 00:00:00 GMT");
+        let used_up = ("x-ratelimit-remaining", "0");
+        let reset = |at| wait(&[date, used_up, ("x-ratelimit-reset", at)]).map(|(_, wait)| wait);
+        assert_eq!(reset(huge), most);
+        assert_eq!(reset("-9223372036854775808"), Some(SHORTEST));
+        assert_eq!(wait(&[("retry-after", "-5")]).map(|(_, wait)| wait), Some(SHORTEST));
+        assert_eq!(wait(&[("retry-after", "soon")]).map(|(_, wait)| wait), Some(UNSAID));
     }
 
     #[test]

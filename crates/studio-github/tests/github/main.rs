@@ -7,4 +7,5 @@ mod listings;
 mod official_client;
 mod push;
 mod support;
+mod tls;
 mod tokens;
