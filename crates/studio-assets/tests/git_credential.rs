@@ -64,7 +64,7 @@ impl Home {
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
-            .expect("sh and git: run `cargo xtask setup`");
+            .expect("sh, bash, busybox and git: run `cargo xtask setup`");
         // Who has nothing to read ends without reading.
         let _broken_pipe = child.stdin.take().unwrap().write_all(input.as_bytes());
         child.wait_with_output().unwrap()
@@ -164,6 +164,42 @@ fn without_a_relay_or_an_answer_the_reason_is_told() {
     let (_, out, err) = home.helper("get", REQUEST);
     assert_eq!(err, "git-credential-studio: the token has characters that none has\n");
     assert_eq!(out, "quit=1\n");
+}
+
+#[test]
+fn a_token_comes_from_a_file_where_the_environment_names_one() {
+    let home = Home::new();
+    let file = home.0.join("token");
+    let helper = home.bin().join(CREDENTIAL_HELPER);
+    let run = |text: &str| {
+        fs::write(&file, text).unwrap();
+        let mut shell = Command::new("sh");
+        shell.args(["-c", r#"printf "$1" | "$2" get"#, "sh", REQUEST]).arg(&helper);
+        told(shell.env("STUDIO_GIT_TOKEN_FILE", &file).output().unwrap())
+    };
+    let good = "protocol=https\nhost=github.com\nusername=x-access-token\npassword=ghs_token\n";
+    for text in ["ghs_token", "ghs_token\n", "ghs_token\nmore\n"] {
+        assert_eq!(run(text), (Some(0), good.to_owned(), String::new()), "{text:?}");
+    }
+    let (status, out, err) = run("");
+    assert_eq!((status, out.as_str()), (Some(1), "quit=1\n"));
+    assert!(err.contains("nothing can be read from"), "{err}");
+    assert_eq!(run("a b").0, Some(1));
+}
+
+#[test]
+fn every_shell_reads_the_helper_alike() {
+    let home = Home::new();
+    home.relay(&credential_answer("ghs_token", 1_800_000_000));
+    let helper = home.bin().join(CREDENTIAL_HELPER);
+    let helper = helper.to_str().unwrap();
+    let wanted = home.helper("get", REQUEST);
+    assert_eq!(wanted.0, Some(0));
+    for shell in [&["bash", "--posix"][..], &["bash"], &["busybox", "sh"]] {
+        let args = [&shell[1..], &[helper, "get"]].concat();
+        let got = told(home.run(Path::new(shell[0]), &args, REQUEST));
+        assert_eq!(got, wanted, "{shell:?}");
+    }
 }
 
 #[test]
