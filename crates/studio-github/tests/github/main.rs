@@ -4,6 +4,7 @@
 mod create;
 mod limits;
 mod listings;
+mod names;
 mod official_client;
 mod push;
 mod support;
