@@ -70,7 +70,9 @@ impl ElectricServer {
         let server = Self { shared, address, task: tokio::spawn(serve) };
         server.looks([
             ElectricAnswer::Text(404, String::new()),
-            ElectricAnswer::Json(json!({"state": "provisioning"})),
+            ElectricAnswer::Json(json!({
+                "state": "pending", "source": null, "connection_uri": null, "error": null,
+            })),
             ElectricAnswer::Json(Self::ready()),
         ]);
         server
