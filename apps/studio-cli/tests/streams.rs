@@ -11,6 +11,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use studio_testkit::NodeTool;
 use support::{Ends, serve_with, studio};
 
 /// What a command wrote, and its exit code.
@@ -207,6 +208,27 @@ async fn all_streams_move_into_a_service_and_back_through_kills_and_the_session_
     let found = reqwest::Client::new().get(url).bearer_auth(operator.trim()).send().await.unwrap();
     assert_eq!(found.status(), 200);
     end(server);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_official_server_is_a_place_for_streams_too() {
+    let [home, back] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    filled(home.path(), 4).await;
+    let tool = NodeTool::durable_streams();
+    let mut node = tool.node("server.mjs");
+    let mut official = Ends::of(node.stdin(Stdio::piped()).stdout(Stdio::piped()));
+    let address = official.lines().next().unwrap().unwrap();
+    assert!(address.starts_with("http://"), "{address}");
+
+    let mut killed =
+        Ends::of(copy(text(home.path()), &address).stderr(Stdio::null()).stdout(Stdio::null()));
+    std::thread::sleep(Duration::from_millis(250));
+    killed.kill();
+    let there = done(copy(text(home.path()), &address).output().unwrap());
+    assert_eq!(there.code, 0, "{}{}", there.out, there.err);
+    let here = done(copy(&address, text(back.path())).output().unwrap());
+    assert_eq!(here.code, 0, "{}{}", here.out, here.err);
+    assert_eq!(line(&there, "checksum"), line(&here, "checksum"));
 }
 
 #[tokio::test(flavor = "multi_thread")]

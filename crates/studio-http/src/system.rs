@@ -76,8 +76,8 @@ fn refuse(state: &HttpState, request: Request, code: ErrorCode) -> Response {
     let below = path.strip_prefix("/api/sessions/").and_then(|rest| rest.split('/').next());
     let permitted = match below {
         None => true,
-        // A route of its own, of no session.
-        Some("local") if code == ErrorCode::MethodNotAllowed => true,
+        // A route of its own; what a session's route would take is asked of a session `local`.
+        Some("local") if code == ErrorCode::MethodNotAllowed && !of_sessions(&parts.method) => true,
         Some(id) => {
             let token = bearer(&parts);
             id.parse().is_ok_and(|id| token.is_some_and(|token| controls(state, id, &token)))
@@ -88,6 +88,10 @@ fn refuse(state: &HttpState, request: Request, code: ErrorCode) -> Response {
     } else {
         Problem::unauthenticated("session").into_response()
     }
+}
+
+fn of_sessions(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
 }
 
 fn page() -> Response {

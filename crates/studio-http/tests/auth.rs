@@ -129,8 +129,8 @@ async fn d30_12_unknown_paths_below_a_session_ask_for_the_token_first() {
         let told = world.send(Ask::post(target)).await;
         assert_eq!(told.status, StatusCode::UNAUTHORIZED, "{target}");
     }
-    // A route of its own, whose other methods are no secret.
-    let told = world.send(Ask::get("/api/sessions/local")).await;
+    // A route of its own, whose methods are no secret.
+    let told = world.send(Ask::new(Method::PUT, "/api/sessions/local")).await;
     assert_eq!(told.status, StatusCode::METHOD_NOT_ALLOWED);
     let told = world.send(Ask::post(format!("/api/sessions/{id}"))).await;
     assert_eq!(told.status, StatusCode::UNAUTHORIZED);
