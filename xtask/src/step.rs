@@ -43,7 +43,7 @@ pub(crate) fn run_quietly(command: &mut Command) -> Done<String> {
     ))
 }
 
-fn words(command: &Command) -> String {
+pub(crate) fn words(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }
