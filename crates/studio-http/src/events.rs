@@ -4,7 +4,7 @@
 //! here. A reader is one future that is polled when its connection can take more: it costs no
 //! task and no queue, and who does not read delays nobody ([`crate::serve`] ends it).
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{convert::Infallible, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     body::Body,
@@ -17,8 +17,8 @@ use futures::{Stream, stream};
 use studio_api::ErrorCode;
 use studio_ids::SessionId;
 use studio_streams::{Encoding, Follow, Frame, Offset, StreamError};
-use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
+use tokio::time::{Instant, Sleep};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     HttpState, Problem,
@@ -29,8 +29,8 @@ use crate::{
 
 /// Small events of one page are joined to pieces of about this size. One event alone is shared.
 const PIECE_BYTES: usize = 64 * 1024;
-/// While events come one after the other, a reader is sent what came in this time in one piece:
-/// a thousand readers cost a system call for each piece. After silence an event is sent at once.
+/// While events come one after the other, a reader is sent one piece in this time: a thousand
+/// readers cost a system call for each piece. After silence an event is sent at once.
 const GATHER: Duration = Duration::from_millis(5);
 /// A reader that gets more events than this at once has some to catch up on, and waits for none.
 const GATHER_FRAMES_MAX: usize = 64;
@@ -60,10 +60,17 @@ fn pieces(
     keep_alive: Duration,
     stop: CancellationToken,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    let page = Vec::new().into_iter();
     let silent_until = Instant::now() + keep_alive;
-    let gather_until = None;
-    let reader = Reader { session, follow, page, keep_alive, silent_until, gather_until, stop };
+    let reader = Reader {
+        session,
+        follow,
+        page: Vec::new().into_iter(),
+        keep_alive,
+        silent_until,
+        alarm: Box::pin(tokio::time::sleep_until(silent_until)),
+        gather_until: None,
+        stopped: Box::pin(stop.cancelled_owned()),
+    };
     stream::unfold(reader, |mut reader| async {
         let piece = reader.next().await?;
         Some((Ok(piece), reader))
@@ -98,9 +105,12 @@ struct Reader {
     page: std::vec::IntoIter<Arc<Frame>>,
     keep_alive: Duration,
     silent_until: Instant,
-    /// Before this no more events are asked for: the last ones were sent a moment ago.
+    /// Rings at `silent_until` or before. It is not set anew for each event, nor is the wait for
+    /// the stop: either would cost more than the event.
+    alarm: Pin<Box<Sleep>>,
+    /// Events that come before this wait until then: the last ones were sent a moment ago.
     gather_until: Option<Instant>,
-    stop: CancellationToken,
+    stopped: Pin<Box<WaitForCancellationFutureOwned>>,
 }
 
 impl Reader {
@@ -111,25 +121,25 @@ impl Reader {
                 self.silent_until = Instant::now() + self.keep_alive;
                 return Some(piece);
             }
-            if let Some(until) = self.gather_until.take_if(|until| Instant::now() < *until) {
-                tokio::select! {
-                    biased;
-                    () = self.stop.cancelled() => return None,
-                    () = tokio::time::sleep_until(until) => {}
-                }
-            }
             tokio::select! {
                 biased;
-                () = self.stop.cancelled() => return None,
-                () = tokio::time::sleep_until(self.silent_until) => {
-                    self.silent_until = Instant::now() + self.keep_alive;
-                    return Some(KEEP_ALIVE);
+                () = self.stopped.as_mut() => return None,
+                () = self.alarm.as_mut() => {
+                    let rang = Instant::now();
+                    let silent = self.silent_until <= rang;
+                    if silent {
+                        self.silent_until = rang + self.keep_alive;
+                    }
+                    self.alarm.as_mut().reset(self.silent_until);
+                    if silent {
+                        return Some(KEEP_ALIVE);
+                    }
                 }
                 more = self.follow.next() => match more {
                     Ok(Some(frames)) => {
                         let behind = GATHER_FRAMES_MAX < frames.len();
-                        self.gather_until = (!behind).then(|| Instant::now() + GATHER);
                         self.page = frames.into_iter();
+                        self.gather(behind).await?;
                     }
                     Ok(None) => return None,
                     Err(error) => {
@@ -139,6 +149,24 @@ impl Reader {
                 },
             }
         }
+    }
+
+    /// Waits before a page is handed on, if the last one was a moment ago; `None` = it is time to
+    /// end.
+    async fn gather(&mut self, behind: bool) -> Option<()> {
+        if behind {
+            self.gather_until = None;
+            return Some(());
+        }
+        if let Some(until) = self.gather_until.filter(|until| Instant::now() < *until) {
+            tokio::select! {
+                biased;
+                () = self.stopped.as_mut() => return None,
+                () = tokio::time::sleep_until(until) => {}
+            }
+        }
+        self.gather_until = Some(Instant::now() + GATHER);
+        Some(())
     }
 
     fn ended(&self, error: &StreamError) {
