@@ -127,6 +127,9 @@ impl Reader {
                 () = self.stopped.as_mut() => return None,
                 () = self.alarm.as_mut() => {
                     let rang = Instant::now();
+                    if self.ends <= rang {
+                        return None;
+                    }
                     let silent = self.silent_until <= rang;
                     if silent {
                         self.silent_until = rang + self.manner.keep_alive;
