@@ -10,6 +10,9 @@ mod create;
 mod error;
 mod facts;
 mod follow;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod health;
 mod index;
 mod json;

@@ -3,6 +3,9 @@
 mod disk;
 pub(crate) mod examine;
 mod files;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod journal;
 mod memory;
 mod overlay;

@@ -104,6 +104,10 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("studio-cli", &[IDS, EVENTS, API, "studio-server"]),
     // for tests
     ("studio-testkit", &[]),
+    (
+        "studio-fuzz",
+        &[STREAMS, "studio-streams-local", "studio-streams-http", "studio-streams-protocol"],
+    ),
     ("tidy", &[]),
     ("xtask", &[]),
 ];
@@ -120,7 +124,16 @@ const TESTS_MAY_USE: &[&str] = &[
 
 /// Crates from outside that only few may know, so that they can be replaced in one place.
 const FEW_KNOW: &[(&str, &[&str])] = &[
-    ("axum", &["studio-http", "studio-streams-protocol", "studio-server", "studio-testkit"]),
+    (
+        "axum",
+        &[
+            "studio-http",
+            "studio-streams-protocol",
+            "studio-server",
+            "studio-testkit",
+            "studio-fuzz",
+        ],
+    ),
     ("bollard", &["studio-sandbox-docker"]),
     ("clap", &["studio-server", "studio-cli"]),
     ("landlock", &["studio-sandbox-local"]),

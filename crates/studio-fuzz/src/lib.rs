@@ -1,0 +1,33 @@
+//! What is tried with random bytes. Each target takes any bytes and panics when something does not
+//! hold; `tests/inputs.rs` runs them all, and so does cargo-fuzz in the folder `fuzz`.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is the report")]
+
+mod disk;
+mod events;
+mod json;
+mod offsets;
+mod producers;
+mod requests;
+mod serve;
+
+pub use disk::{changes, journal, rows};
+pub use events::events;
+pub use json::json;
+pub use offsets::offsets;
+pub use producers::producers;
+pub use requests::requests;
+
+/// A target, and its name: that of its corpus and of its file in `fuzz/fuzz_targets`.
+pub type Target = (&'static str, fn(&[u8]));
+
+/// All of them.
+pub const TARGETS: [Target; 8] = [
+    ("requests", requests),
+    ("offsets", offsets),
+    ("json", json),
+    ("producers", producers),
+    ("changes", changes),
+    ("journal", journal),
+    ("rows", rows),
+    ("events", events),
+];
