@@ -10,6 +10,10 @@
 mod commands;
 #[path = "disk_faults/disk.rs"]
 mod disk;
+#[path = "disk_faults/inode.rs"]
+mod inode;
+#[path = "disk_faults/plan.rs"]
+mod plan;
 #[path = "disk_faults/random.rs"]
 mod random;
 #[path = "disk_faults/watcher.rs"]

@@ -11,7 +11,7 @@
 //! - room is taken by writes, not by lengths.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     io,
     path::Path,
     sync::{Arc, Condvar, Mutex, MutexGuard},
@@ -20,52 +20,13 @@ use std::{
 use redb::StorageBackend;
 use studio_streams_local::engine::Files;
 
-use super::random::Random;
+use super::{
+    inode::{Change, Inode, survivors},
+    plan::{Plan, Tally},
+    random::Random,
+};
 
-const SECTOR: usize = 512;
 const BLOCK: usize = 4096;
-
-/// What goes wrong in one life of the store, and before which operation of the disk. Reads are
-/// counted on their own.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Plan {
-    /// The power goes (or the process is killed: the same for who runs on it).
-    pub(crate) cut_at: Option<u64>,
-    /// The first sync from here on fails.
-    pub(crate) sync_fails_at: Option<u64>,
-    /// The first write from here on fails, perhaps after a part of it.
-    pub(crate) write_fails_at: Option<u64>,
-    /// This read fails.
-    pub(crate) read_fails_at: Option<u64>,
-    /// Others fill the disk up to this many bytes of room.
-    pub(crate) full_at: Option<(u64, u64)>,
-    /// What failed fails again.
-    pub(crate) stays: bool,
-}
-
-/// What became of the faults.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Tally {
-    pub(crate) operations: u64,
-    pub(crate) cuts: u64,
-    pub(crate) kills: u64,
-    pub(crate) failed_syncs: u64,
-    pub(crate) failed_writes: u64,
-    pub(crate) failed_reads: u64,
-    pub(crate) no_room: u64,
-}
-
-impl Tally {
-    pub(crate) fn add(&mut self, other: &Self) {
-        self.operations += other.operations;
-        self.cuts += other.cuts;
-        self.kills += other.kills;
-        self.failed_syncs += other.failed_syncs;
-        self.failed_writes += other.failed_writes;
-        self.failed_reads += other.failed_reads;
-        self.no_room += other.no_room;
-    }
-}
 
 #[derive(Clone, Debug)]
 pub(crate) struct SimDisk(Arc<Mutex<State>>);
@@ -128,91 +89,6 @@ enum Naming {
     Made(String, usize),
     Removed(String),
     Renamed(String, String, usize),
-}
-
-#[derive(Debug, Default)]
-struct Inode {
-    /// As programs see it.
-    current: Vec<u8>,
-    /// What a power cut cannot take away.
-    durable: Vec<u8>,
-    pending: Vec<Change>,
-    /// Blocks that take room.
-    blocks: BTreeSet<usize>,
-    /// In this life.
-    sync_failed: bool,
-}
-
-#[derive(Clone, Debug)]
-enum Change {
-    Bytes(usize, Vec<u8>),
-    Length(usize),
-}
-
-impl Change {
-    fn apply(&self, to: &mut Vec<u8>) {
-        match self {
-            Self::Bytes(at, bytes) => {
-                let end = at + bytes.len();
-                if to.len() < end {
-                    to.resize(end, 0);
-                }
-                to[*at..end].copy_from_slice(bytes);
-            }
-            Self::Length(len) => to.resize(*len, 0),
-        }
-    }
-
-    /// Each sector of it as a change of its own.
-    fn sectors(&self) -> Vec<Self> {
-        match self {
-            Self::Bytes(at, bytes) => {
-                let first = (SECTOR - at % SECTOR).min(bytes.len());
-                let (head, rest) = bytes.split_at(first);
-                let mut sectors = vec![Self::Bytes(*at, head.to_vec())];
-                for (index, sector) in rest.chunks(SECTOR).enumerate() {
-                    sectors.push(Self::Bytes(at + first + index * SECTOR, sector.to_vec()));
-                }
-                sectors
-            }
-            Self::Length(_) => vec![self.clone()],
-        }
-    }
-}
-
-/// What of the pending changes is there after all.
-fn survivors<T>(random: &mut Random, pending: Vec<T>) -> Vec<T> {
-    match random.below(4) {
-        0 => pending,
-        1 => Vec::new(),
-        2 => {
-            let kept = random.below(pending.len() as u64 + 1) as usize;
-            pending.into_iter().take(kept).collect()
-        }
-        _ => pending.into_iter().filter(|_| random.chance(50)).collect(),
-    }
-}
-
-impl Inode {
-    /// Brings pending changes to the disk as far as chance has it.
-    fn tear(&mut self, random: &mut Random) {
-        let pending = std::mem::take(&mut self.pending);
-        let length = pending.iter().fold(self.durable.len(), |len, change| match change {
-            Change::Bytes(at, bytes) => len.max(at + bytes.len()),
-            Change::Length(len) => *len,
-        });
-        let whole = random.chance(50);
-        let pending = match whole {
-            true => pending,
-            false => pending.iter().flat_map(Change::sectors).collect(),
-        };
-        for change in survivors(random, pending) {
-            change.apply(&mut self.durable);
-        }
-        if self.durable.len() < length && random.chance(50) {
-            self.durable.resize(length, 0);
-        }
-    }
 }
 
 fn gone() -> io::Error {

@@ -14,7 +14,8 @@ use studio_streams_local::{LocalStreams, Options, engine::DiskEngine};
 
 use super::{
     commands::{Command, Outcome, Source, View, in_full, is_made, look},
-    disk::{Plan, SimDisk, Tally},
+    disk::SimDisk,
+    plan::{Plan, Tally},
     random::Random,
     watcher::Watcher,
 };
