@@ -66,6 +66,12 @@ impl Place {
     }
 }
 
+/// Whether one place of a service's own comes before another one: they sort as texts.
+pub(crate) fn is_before(one: &str, other: &str) -> bool {
+    // `-1` is before all of them, `now` is not compared.
+    one != other && other != "-1" && other != "now" && (one == "-1" || one < other)
+}
+
 /// Whether a service may call a place so: it must fit in an offset with our count after it.
 pub(crate) fn is_good_base(text: &str) -> bool {
     let good = |b: u8| b.is_ascii_graphic() && !matches!(b, b',' | b'&' | b'=' | b'?' | b'/');

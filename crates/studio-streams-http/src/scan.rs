@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use crate::{
     error::Trouble,
     json::ArraySplitter,
-    place::Place,
+    place::{Place, is_before},
     service::{Answer, Ask, Body, Service, Told},
 };
 
@@ -112,7 +112,11 @@ impl Scan {
         let Answer { status, told, body } = answer;
         let opened = match status {
             200 => {
-                let next = told.next()?;
+                // A service may show a record before it counts it (the official one on disk does):
+                // then the end that it tells lies before where we are. We never go back.
+                let told_next = told.next()?;
+                let goes_back = is_before(&told_next, &place.base);
+                let next = if goes_back { place.base.clone() } else { told_next };
                 let cutter = match &told.content_type {
                     Some(content_type) if content_type.is_json() => {
                         Cutter::Json(ArraySplitter::default())
@@ -160,6 +164,9 @@ impl Scan {
             // Only of bytes a part may be skipped.
             let before = self.to_skip.saturating_sub(self.taken - units);
             drop(data.split_to(usize::try_from(before).unwrap_or(0).min(data.len())));
+            if last && self.next == self.base.base {
+                return Err(Trouble::Strange("a page that ends where it begins".to_owned()));
+            }
             let offset = if last { self.end() } else { self.base.plus(self.taken).offset() };
             return Ok(Some(Record { offset, data }));
         }

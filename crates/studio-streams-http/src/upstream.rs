@@ -15,7 +15,7 @@ use crate::{
     json::ArraySplitter,
     live::{End, Live},
     pages::NoPage,
-    place::{Place, is_good_base},
+    place::{Place, is_before, is_good_base},
     scan::{Mode, Opened},
     service::{Service, with_jitter},
     sse::{EVENT_BYTES_MAX, Event, Events},
@@ -59,6 +59,16 @@ enum Ended {
     TooLarge,
     /// The stream is over.
     Over(End),
+}
+
+/// Where a control event is.
+#[derive(Debug, PartialEq, Eq)]
+enum At {
+    Open,
+    /// At the end of a closed stream.
+    End,
+    /// Before a place that was reached already.
+    Before,
 }
 
 pub(crate) struct Upstream {
@@ -250,8 +260,10 @@ impl Upstream {
                         told += 1;
                         answer.body.wait(service.options.silence);
                         bytes = 0;
-                        if self.control(&event, std::mem::take(&mut data))? {
-                            return Ok(Ended::Over(End::Closed));
+                        match self.control(&event, std::mem::take(&mut data))? {
+                            At::Open => {}
+                            At::End => return Ok(Ended::Over(End::Closed)),
+                            At::Before => return Ok(Ended::Here { told }),
                         }
                     }
                     // What the protocol adds later.
@@ -261,12 +273,16 @@ impl Upstream {
         }
     }
 
-    /// Hands on what came before a control event; says whether the stream is closed there.
-    fn control(&mut self, event: &Event, data: Vec<Bytes>) -> Result<bool, Trouble> {
+    /// Hands on what came before a control event.
+    fn control(&mut self, event: &Event, data: Vec<Bytes>) -> Result<At, Trouble> {
         let strange = || Trouble::Strange("a control event that says no place".to_owned());
         let control: Control = serde_json::from_slice(&event.data).map_err(|_bad| strange())?;
         if !is_good_base(&control.stream_next_offset) {
             return Err(strange());
+        }
+        if is_before(&control.stream_next_offset, &self.at) {
+            // It has shown a record that it does not count yet, and would show it again here.
+            return Ok(At::Before);
         }
         let base = Place::own(self.at.clone());
         let mut records = Vec::new();
@@ -286,7 +302,7 @@ impl Upstream {
         self.at = next;
         self.cursor = control.stream_cursor.or(self.cursor.take());
         self.live.push(records);
-        Ok(control.stream_closed)
+        Ok(if control.stream_closed { At::End } else { At::Open })
     }
 
     /// One long-poll.
@@ -300,7 +316,7 @@ impl Upstream {
             Opened::NoSuchPlace => Ok(Ended::Over(LOST_PLACE)),
             Opened::Nothing(told) => {
                 self.cursor = told.cursor.or(self.cursor.take());
-                if let Some(next) = told.next {
+                if let Some(next) = told.next.filter(|next| !is_before(next, &self.at)) {
                     self.at = next;
                 }
                 Ok(if told.closed { Ended::Over(End::Closed) } else { Ended::Here { told: 0 } })
