@@ -36,6 +36,7 @@ fn main() {
         fan_out(&root.path().join("fan-out")).await;
         replay(&root.path().join("replay")).await;
         start(&root.path().join("start")).await;
+        space(&root.path().join("space")).await;
     });
 }
 
@@ -218,18 +219,16 @@ async fn replay(dir: &Path) {
 }
 
 async fn start(dir: &Path) {
+    const STREAMS: usize = 100_000;
     let store = open(dir);
-    let paths = streams(&store, 10_000).await;
+    let paths = streams(&store, STREAMS).await;
     for part in paths.chunks(1_000) {
         let mut tasks = tokio::task::JoinSet::new();
         // Each task keeps its path.
         #[allow(clippy::unnecessary_to_owned)]
         for path in part.to_vec() {
             let store = store.clone();
-            tasks.spawn(async move {
-                let batch = Batch::new(vec![record(); 10]).unwrap();
-                store.append(&path, batch, None).await.unwrap();
-            });
+            tasks.spawn(async move { store.append(&path, one(), None).await.unwrap() });
         }
         tasks.join_all().await;
     }
@@ -241,14 +240,36 @@ async fn start(dir: &Path) {
         File::open(killed.join(name)).unwrap().sync_all().unwrap();
     }
     store.stop().await;
+    drop(store);
     for (what, dir) in [("clean", dir), ("after a kill", &killed)] {
+        let before = resident_bytes();
         let began = Instant::now();
         let store = open(dir);
         store.ready().await.unwrap();
         let took = began.elapsed();
-        println!("open with 10,000 streams, {what}: {took:?}");
+        let memory = (resident_bytes() - before) as f64 / f64::from(1 << 20);
+        println!("open with {STREAMS} streams, {what}: {took:?}, {memory:.1} MiB");
         store.stop().await;
     }
+}
+
+/// Gives back what half of the streams took.
+async fn space(dir: &Path) {
+    let store = open(dir);
+    let paths = streams(&store, 400).await;
+    for _ in 0..4 {
+        for path in &paths {
+            let batch = Batch::new(vec![record(); 200]).unwrap();
+            store.append(path, batch, None).await.unwrap();
+        }
+    }
+    for path in paths.iter().step_by(2) {
+        store.delete(path).await.unwrap();
+    }
+    store.stop().await;
+    // Removes the rows first, which an open store does when nothing else waits.
+    let compacted = studio_streams_local::offline::compact(dir, &mut |_| {}).unwrap();
+    println!("compaction, half of it deleted   {compacted}");
 }
 
 async fn memory(dir: &Path) {

@@ -215,6 +215,8 @@ struct Pair {
 #[derive(Clone, Default)]
 struct Time(Arc<AtomicU64>);
 
+/// Pages of a few records.
+const PAGE_BYTES: usize = 700;
 /// When the tests begin, in Unix milliseconds.
 const EPOCH: u64 = 1_700_000_000_000;
 
@@ -226,10 +228,11 @@ impl Time {
 }
 
 fn open(dir: &Path, time: &Time) -> (LocalStreams, Arc<StillEngine>) {
-    // A journal that is full after a few steps, and a ring that holds next to nothing.
+    // A journal that is full after a few steps, a ring that holds next to nothing, short pages.
     let options = Options {
         journal_bytes_max: 2_000,
         ring_frames_max: 2,
+        page_bytes: PAGE_BYTES,
         clock: time.clock(),
         ..Options::default()
     };
@@ -446,8 +449,15 @@ impl Pair {
         assert_eq!(real, self.model.list("", None, 100).await.unwrap());
         for path in real {
             agree(self.real.head(&path).await, self.model.head(&path).await);
-            let whole = self.real.read(&path, Offset::Start, usize::MAX).await;
-            agree(whole, self.model.read(&path, Offset::Start, usize::MAX).await);
+            let mut from = Offset::Start;
+            loop {
+                let page = self.model.read(&path, from.clone(), usize::MAX).await;
+                agree(self.real.read(&path, from, usize::MAX).await, page.clone());
+                match page {
+                    Ok(page) if !page.up_to_date => from = page.next,
+                    Ok(_) | Err(_) => break,
+                }
+            }
         }
     }
 }
@@ -478,7 +488,7 @@ proptest! {
         runtime.block_on(async {
             let (dir, time) = (tempfile::tempdir().unwrap(), Time::default());
             let (real, engine) = open(dir.path(), &time);
-            let model = MemoryStreams::new().with_clock(time.clock());
+            let model = MemoryStreams::new().with_clock(time.clock()).with_page_bytes(PAGE_BYTES);
             let mut pair = Pair { real, engine, model, dir, time };
             for (salt, step) in steps.into_iter().enumerate() {
                 pair.step(salt, step).await;

@@ -260,12 +260,13 @@ fn later_entry(content: &[u8], last: u64, salt: Salt) -> Option<u64> {
     let near = last + 1..=last.saturating_add(NUMBERS_AHEAD_MAX);
     let mut at = 0;
     while let Some(number) = content.get(at + 8..).and_then(<[u8]>::first_chunk) {
+        let number = u64::from_le_bytes(*number);
         // Most of a journal is zeros, and no entry has the length zero.
-        if content[at..].starts_with(&ZEROS) {
+        if number == 0 && content[at..].starts_with(&ZEROS) {
             at += ZEROS.len() - 3;
             continue;
         }
-        if near.contains(&salt.mix(u64::from_le_bytes(*number)))
+        if near.contains(&salt.mix(number))
             && let Some((number, _)) = entry(&content[at..], salt)
         {
             return Some(number);
