@@ -99,10 +99,8 @@ impl LocalStreams {
                     tail += count;
                 }
                 Step::Delete => self.commit(vec![Change::Delete { path: name.clone(), id: ID }]),
-                Step::Stop => {
-                    self.hub.stop();
-                    self.engine.close();
-                }
+                // The engine is closed later: whoever comes in between is not to wait.
+                Step::Stop => self.hub.stop(),
                 Step::Rest => drop(self.hub.free_idle_rings()),
             }
         }
