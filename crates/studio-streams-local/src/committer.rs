@@ -260,11 +260,15 @@ impl Committer {
                 self.expiries.forget(id);
                 self.hub.end(id, End::Deleted);
             }
-            Change::Sweep { .. } => match self.engine.has_leftovers() {
-                Ok(leftovers) => self.leftovers = leftovers,
-                Err(error) => self.fail(&error),
-            },
+            Change::Sweep { .. } => self.look_for_leftovers(),
             Change::Producer { .. } | Change::Forget { .. } => {}
+        }
+    }
+
+    fn look_for_leftovers(&mut self) {
+        match self.engine.has_leftovers() {
+            Ok(leftovers) => self.leftovers = leftovers,
+            Err(error) => self.fail(&error),
         }
     }
 

@@ -288,8 +288,8 @@ pub trait LogEngine: Send + Sync + 'static {
     /// Work that makes later starts quick; called when nothing waits and at the end.
     fn settle(&self) -> Result<(), EngineError>;
 
-    /// Gives room that is not used any more back to the disk; everything else waits meanwhile.
-    /// After [`EngineError::Full`] nothing was done.
+    /// Gives room that is not used any more back to the disk; commits wait meanwhile. A failure
+    /// leaves everything as it was, or lets the following commits fail.
     fn compact(&self) -> Result<Compacted, EngineError>;
 
     /// Lets go of all files. Everything fails with [`EngineError::Stopped`] from then on.

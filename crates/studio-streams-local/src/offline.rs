@@ -10,11 +10,8 @@ pub use dump::{DumpError, Dumped, dump};
 
 use crate::{
     OpenError, Options,
-    engine::{Change, Compacted, DiskEngine, LogEngine, examine},
+    engine::{Compacted, DiskEngine, LogEngine, examine},
 };
-
-/// Rows of deleted streams that are removed at once.
-const SWEEP_ROWS: u32 = 10_000;
 
 /// How far something is that takes a while.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -114,7 +111,7 @@ pub fn check(dir: &Path, progress: &mut dyn FnMut(&Progress)) -> Result<Report, 
     })
 }
 
-/// Removes what deleted streams left and makes the file as short as it can be.
+/// Writes the store anew, without what deleted streams left, as short as it can be.
 pub fn compact(dir: &Path, progress: &mut dyn FnMut(&Progress)) -> Result<Compacted, OpenError> {
     if !dir.is_dir() {
         let source = std::io::ErrorKind::NotFound.into();
@@ -122,13 +119,7 @@ pub fn compact(dir: &Path, progress: &mut dyn FnMut(&Progress)) -> Result<Compac
     }
     let failed = |source| OpenError::Engine { dir: dir.to_owned(), source };
     let engine = DiskEngine::open_as_it_is(dir, &Options::default())?;
-    let mut rows = 0;
-    while engine.has_leftovers().map_err(failed)? {
-        progress(&Progress { step: "rows of deleted streams", rows });
-        engine.commit(&[Change::Sweep { rows: SWEEP_ROWS }]).map_err(failed)?;
-        rows += u64::from(SWEEP_ROWS);
-    }
-    progress(&Progress { step: "the file's pages", rows: 0 });
+    progress(&Progress { step: "copying", rows: 0 });
     let compacted = engine.compact().map_err(failed)?;
     engine.close();
     Ok(compacted)

@@ -5,30 +5,23 @@
 //! journal alone; of each kind one is open, one closed and one was deleted.
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
-use std::{
-    fs::{self, File},
-    io,
-    ops::Bound,
-    path::{Path, PathBuf},
-    process::Command,
-    sync::{
-        Arc,
-        atomic::{AtomicI64, Ordering},
-    },
-};
+mod dying;
+
+use std::{path::Path, process::Command, sync::Arc};
 
 use bytes::Bytes;
-use redb::{BackendError, StorageBackend, backends::FileBackend};
 use studio_streams::{
     Appended, Batch, ContentType, CreateOptions, Fork, Offset, ProducerStamp, StreamError,
     StreamPath, StreamStore,
 };
 use studio_streams_local::{
     LocalStreams, Options,
-    engine::{DiskEngine, Files, LogEngine},
+    engine::{DiskEngine, LogEngine},
     offline,
 };
 use tempfile::TempDir;
+
+use dying::{Dying, Life};
 
 fn format_1() -> TempDir {
     let dir = tempfile::tempdir().unwrap();
@@ -108,99 +101,17 @@ async fn a_directory_of_format_1_is_brought_to_this_format() {
     is_whole(dir.path()).await;
 }
 
-/// A directory whose files change only so many times: then the process is as good as dead.
-#[derive(Debug)]
-struct Dying {
-    dir: PathBuf,
-    life: Life,
-}
-
-#[derive(Clone, Debug)]
-struct Life(Arc<AtomicI64>);
-
-impl Life {
-    fn spend(&self) -> io::Result<()> {
-        if self.0.fetch_sub(1, Ordering::SeqCst) <= 0 {
-            return Err(io::Error::other("dead"));
-        }
-        Ok(())
-    }
-}
-
-impl Files for Dying {
-    fn dir(&self) -> &Path {
-        &self.dir
-    }
-    fn open(&self, name: &str) -> io::Result<Box<dyn StorageBackend>> {
-        let mut options = File::options();
-        options.read(true).write(true).create(true).truncate(false);
-        let file =
-            FileBackend::new(options.open(self.dir.join(name))?).map_err(io::Error::other)?;
-        Ok(Box::new(DyingFile { file, life: self.life.clone() }))
-    }
-    fn exists(&self, name: &str) -> io::Result<bool> {
-        self.dir.join(name).try_exists()
-    }
-    fn remove(&self, name: &str) -> io::Result<()> {
-        self.life.spend()?;
-        fs::remove_file(self.dir.join(name))
-    }
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.life.spend()?;
-        fs::rename(self.dir.join(from), self.dir.join(to))
-    }
-    fn sync_names(&self) -> io::Result<()> {
-        Ok(())
-    }
-    fn free_bytes(&self) -> io::Result<u64> {
-        Ok(u64::MAX)
-    }
-    fn close(&self) {}
-}
-
-#[derive(Debug)]
-struct DyingFile {
-    file: FileBackend,
-    life: Life,
-}
-
-impl StorageBackend for DyingFile {
-    fn len(&self) -> io::Result<u64> {
-        self.file.len()
-    }
-    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
-        self.file.read(offset, out)
-    }
-    fn set_len(&self, len: u64) -> io::Result<()> {
-        self.life.spend()?;
-        self.file.set_len(len)
-    }
-    fn sync_data(&self) -> io::Result<()> {
-        self.life.spend()
-    }
-    fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
-        self.life.spend()?;
-        self.file.write(offset, data)
-    }
-    fn try_lock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<bool, BackendError> {
-        self.file.try_lock_range(start, end)
-    }
-    fn unlock_range(&self, start: Bound<u64>, end: Bound<u64>) -> Result<(), BackendError> {
-        self.file.unlock_range(start, end)
-    }
-}
-
 #[tokio::test]
 async fn a_process_that_dies_while_it_brings_a_directory_to_this_format_loses_nothing() {
     let mut deaths = 0;
     for life in 0.. {
         let dir = format_1();
-        let life = Life(Arc::new(AtomicI64::new(life)));
+        let life = Life::of(life);
         let files = Dying { dir: dir.path().to_owned(), life: life.clone() };
         let opened = DiskEngine::over(Arc::new(files), &Options::default());
-        let survived = 0 <= life.0.load(Ordering::SeqCst);
+        let survived = !life.is_over();
         // What would be written at the end of a life is not written by one that is dead.
-        life.0.store(0, Ordering::SeqCst);
+        life.end();
         if let Ok(engine) = opened {
             engine.close();
         }

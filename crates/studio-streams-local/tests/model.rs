@@ -88,7 +88,7 @@ enum Step {
         after: Option<u8>,
         max: usize,
     },
-    /// Time passes, in units of 400 milliseconds.
+    /// So many units of time pass.
     Wait(u64),
     /// Stops the store and opens it again.
     Reopen,
@@ -215,6 +215,9 @@ struct Pair {
 #[derive(Clone, Default)]
 struct Time(Arc<AtomicU64>);
 
+/// No sum of these falls into the sixteenth after a stream's time in which it may still be there
+/// after a start.
+const UNIT_MS: u64 = 470;
 /// Pages of a few records.
 const PAGE_BYTES: usize = 700;
 /// When the tests begin, in Unix milliseconds.
@@ -382,7 +385,7 @@ impl Pair {
                 agree(real.head(&path).await, model.head(&path).await);
             }
             Step::Wait(units) => {
-                self.time.0.fetch_add(units * 400, Ordering::SeqCst);
+                self.time.0.fetch_add(units * UNIT_MS, Ordering::SeqCst);
             }
             Step::Append { stream, sizes } => self.append(stream, batch(&sizes, salt), None).await,
             Step::Produce { stream, producer, epoch, seq, sizes } => {
@@ -452,10 +455,12 @@ impl Pair {
             let mut from = Offset::Start;
             loop {
                 let page = self.model.read(&path, from.clone(), usize::MAX).await;
-                agree(self.real.read(&path, from, usize::MAX).await, page.clone());
-                match page {
-                    Ok(page) if !page.up_to_date => from = page.next,
-                    Ok(_) | Err(_) => break,
+                let next = page.as_ref().ok().filter(|page| !page.up_to_date);
+                let next = next.map(|page| page.next.clone());
+                agree(self.real.read(&path, from, usize::MAX).await, page);
+                match next {
+                    Some(next) => from = next,
+                    None => break,
                 }
             }
         }

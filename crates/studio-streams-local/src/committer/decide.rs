@@ -35,8 +35,13 @@ impl Committer {
             What::Compact { reply } => {
                 // What was decided is committed first, so that its callers do not wait.
                 self.commit();
-                let compacted = self.engine.compact();
-                let compacted = compacted.map_err(|e| self.not_committed(e).for_path(&path));
+                let compacted = self.engine.compact().map_err(|source| {
+                    let error = &source as &dyn std::error::Error;
+                    tracing::warn!(error, "the streams were not compacted: {error}");
+                    StreamError::Failed { path, tried: "compacted", source: Box::new(source) }
+                });
+                // A compaction may have left them out.
+                self.look_for_leftovers();
                 return drop(reply.send(compacted));
             }
             What::Probe { reply } => {

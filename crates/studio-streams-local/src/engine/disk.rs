@@ -27,7 +27,7 @@ pub(super) const TABLES: &str = "streams.redb";
 const TABLES_UNFINISHED: &str = "streams.redb.new";
 pub(super) const JOURNAL: &str = "streams.journal";
 
-/// Free bytes on the disk that a compaction asks for.
+/// Free bytes on the disk that a compaction asks for beside the copy.
 const COMPACTING_BYTES: u64 = 4 * 1024 * 1024;
 /// A start compacts when at least so many bytes were removed since the last time, and a quarter of
 /// the file: what is copied then is bounded by what was removed.
@@ -42,6 +42,7 @@ pub struct DiskEngine {
     files: Arc<dyn Files>,
     reserve_bytes: u64,
     trust: Trust,
+    cache_bytes: usize,
     tables: Tables,
     /// Only the committer takes this; the lock is never waited for.
     journal: Mutex<Journal>,
@@ -81,14 +82,10 @@ impl DiskEngine {
             let file = trust.open_lasting(&*files, name).map_err(unusable)?;
             Tables::open(file, options.cache_bytes).map_err(opened)
         };
+        // Tables are made whole under another name: a kill half-way leaves nothing that looks like
+        // data.
+        remove_unfinished(&*files).map_err(unusable)?;
         if !files.exists(TABLES).map_err(unusable)? {
-            // Made whole under another name: a kill half-way leaves nothing that looks like data.
-            match files.remove(TABLES_UNFINISHED) {
-                Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                    return Err(unusable(source));
-                }
-                Ok(()) | Err(_) => {}
-            }
             let tables = open_tables(TABLES_UNFINISHED)?;
             tables.make(FORMAT, new_salt()).map_err(failed)?;
             tables.close();
@@ -106,8 +103,9 @@ impl DiskEngine {
         let journal = recover(&tables, &*files, &trust, options).map_err(failed)?;
         // The names of new files are to survive a power cut too.
         files.sync_names().map_err(unusable)?;
-        let reserve_bytes = options.reserve_bytes;
-        Ok(Self { files, reserve_bytes, trust, tables, journal: Mutex::new(journal) })
+        let Options { reserve_bytes, cache_bytes, .. } = *options;
+        let journal = Mutex::new(journal);
+        Ok(Self { files, reserve_bytes, trust, cache_bytes, tables, journal })
     }
 
     /// Fails once the disk has.
@@ -130,6 +128,46 @@ impl DiskEngine {
         }
     }
 
+    /// Writes the tables, which are on stable storage, into a new file that takes the place of the
+    /// old one. Reads go on meanwhile.
+    fn rewrite(&self) -> Result<(), EngineError> {
+        let made = self.make_copy().and_then(|()| {
+            let file = self.trust.open_lasting(&*self.files, TABLES_UNFINISHED);
+            let file = file.map_err(|source| journal::failed("open the copy", source))?;
+            let tables = open_tables(file, self.cache_bytes)?;
+            let renamed = self.files.rename(TABLES_UNFINISHED, TABLES);
+            renamed.map_err(|source| journal::failed("rename the copy", source))?;
+            Ok(tables)
+        });
+        let tables = match made {
+            Ok(tables) => tables,
+            Err(error) => {
+                // Left where it is, it is removed by the next start.
+                self.files.remove(TABLES_UNFINISHED).ok();
+                return Err(error);
+            }
+        };
+        if let Err(source) = self.files.sync_names() {
+            // A power cut would bring back the old file, without what is written from now on.
+            self.trust.lose("sync the names of the files", &source);
+            return Err(journal::failed("sync the names of the files", source));
+        }
+        self.tables.take_over(&tables);
+        Ok(())
+    }
+
+    /// A failure here is none of the store's own files.
+    fn make_copy(&self) -> Result<(), EngineError> {
+        let failed = |source| journal::failed("copy the tables", source);
+        remove_unfinished(&*self.files).map_err(failed)?;
+        let trust = Trust::default();
+        let file = trust.open(&*self.files, TABLES_UNFINISHED).map_err(failed)?;
+        let copy = open_tables(file, self.cache_bytes)?;
+        self.tables.copy_to(&copy)?;
+        copy.close();
+        trust.check().map_err(failed)
+    }
+
     fn room_above(&self, wanted: u64) -> Result<(), EngineError> {
         let free = self.files.free_bytes().map_err(|source| EngineError::Failed {
             tried: "ask for the free room on the disk",
@@ -149,19 +187,20 @@ impl DiskEngine {
     }
 }
 
-/// Makes the tables' file short.
-fn compact(tables: &Tables) -> Result<Compacted, EngineError> {
-    let began = Instant::now();
-    let bytes_before = tables.file_bytes()?;
-    tables.compact()?;
-    let compacted =
-        Compacted { bytes_before, bytes_after: tables.file_bytes()?, took: began.elapsed() };
-    tracing::info!(
-        bytes.before = compacted.bytes_before,
-        bytes.after = compacted.bytes_after,
-        "the streams were compacted: {compacted}"
-    );
-    Ok(compacted)
+/// Removes tables that a kill or a failure left half made.
+fn remove_unfinished(files: &dyn Files) -> io::Result<()> {
+    match files.remove(TABLES_UNFINISHED) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Opens tables in a directory that is locked, so nobody else has them.
+fn open_tables(file: Box<dyn StorageBackend>, cache_bytes: usize) -> Result<Tables, EngineError> {
+    Tables::open(file, cache_bytes).map_err(|error| match error {
+        NotOpened::InUse => EngineError::Stopped,
+        NotOpened::Engine(source) => source,
+    })
 }
 
 /// What nobody outside knows of this store.
@@ -278,13 +317,31 @@ impl LogEngine for DiskEngine {
     }
 
     fn compact(&self) -> Result<Compacted, EngineError> {
-        // It moves pages within the file, and needs a little room to write down where to.
-        self.room_above(COMPACTING_BYTES)?;
+        self.check()?;
+        let began = Instant::now();
+        let bytes_before = self.tables.file_bytes()?;
+        let kept = bytes_before.saturating_sub(self.tables.removed()?);
         self.with_journal(|journal| {
-            let compacted = compact(&self.tables).map_err(EngineError::not_undone)?;
-            journal.restart().map_err(EngineError::not_undone)?;
-            Ok(compacted)
-        })
+            if !journal.is_empty() {
+                self.checkpoint(journal)?;
+            }
+            if self.room_above(kept.saturating_add(COMPACTING_BYTES)).is_ok() {
+                self.rewrite()
+            } else {
+                // Not as short as it could be, but in the file itself.
+                self.room_above(COMPACTING_BYTES)?;
+                self.tables.move_together()?;
+                self.check()
+            }
+        })?;
+        let bytes_after = self.tables.file_bytes()?;
+        let compacted = Compacted { bytes_before, bytes_after, took: began.elapsed() };
+        tracing::info!(
+            bytes.before = bytes_before,
+            bytes.after = bytes_after,
+            "the streams were compacted: {compacted}"
+        );
+        Ok(compacted)
     }
 
     fn close(&self) {

@@ -1,5 +1,6 @@
 //! The tables in their file.
 
+mod copy;
 mod inspect;
 mod migrate;
 mod write;
@@ -282,17 +283,6 @@ impl Tables {
         let guard = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let opened = guard.as_ref().ok_or(EngineError::Stopped)?;
         opened.file.len().map_err(|source| journal::failed("look at the tables' file", source))
-    }
-
-    /// Waits for reads that are under way, then makes the file as short as it can be, with
-    /// everything applied so far on stable storage; other reads wait for it.
-    pub(super) fn compact(&self) -> Result<(), EngineError> {
-        let mut guard = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        let opened = guard.as_mut().ok_or(EngineError::Stopped)?;
-        opened.database.compact().map_err(|e| failed("compact the tables", e))?;
-        let write = begin_write(&opened.database, Sync::Stable)?;
-        Rows::new(&write).set_number(REMOVED, 0)?;
-        commit(write)
     }
 
     /// Waits for reads that are under way, then lets go of the file.

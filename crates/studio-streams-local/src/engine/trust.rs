@@ -48,7 +48,7 @@ impl Trust {
         }
     }
 
-    fn lose(&self, tried: &str, error: &io::Error) {
+    pub(super) fn lose(&self, tried: &str, error: &io::Error) {
         self.0.get_or_init(|| {
             format!(
                 "nothing is written any more until the next start: {tried} failed with: {error}"
