@@ -237,9 +237,17 @@ impl State {
 
     fn name(&mut self, life: u64, naming: Naming) -> io::Result<()> {
         let goes_on = self.operate(life)?;
+        let named = self.named_bytes();
         rename(&mut self.names, &naming);
+        self.room += named.saturating_sub(self.named_bytes());
         self.pending_names.push(naming);
         if goes_on { Ok(()) } else { Err(gone()) }
+    }
+
+    /// Bytes of blocks in files that have a name; the others are as good as gone.
+    fn named_bytes(&self) -> u64 {
+        let blocks = |inode: &usize| self.files[*inode].blocks.len() * BLOCK;
+        self.names.values().map(|inode| blocks(inode) as u64).sum()
     }
 
     fn begin_life(&mut self) {
@@ -314,13 +322,14 @@ impl SimDisk {
         for naming in survivors(&mut state.random, pending) {
             rename(&mut state.durable_names, &naming);
         }
+        let (named, room) = (state.named_bytes(), state.room);
         state.names = state.durable_names.clone();
         for file in &mut state.files {
             file.tear(&mut state.random);
             file.current = file.durable.clone();
-            let beyond = file.blocks.split_off(&file.current.len().div_ceil(BLOCK));
-            state.room += (beyond.len() * BLOCK) as u64;
+            drop(file.blocks.split_off(&file.current.len().div_ceil(BLOCK)));
         }
+        state.room = (room + named).saturating_sub(state.named_bytes());
         state.begin_life();
     }
 

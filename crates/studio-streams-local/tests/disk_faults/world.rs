@@ -245,6 +245,18 @@ impl World {
             let path = self.source.path();
             watcher.follow(store, path).await;
         }
+        if self.random.chance(4) {
+            let compacted = store.compact().await.map(drop);
+            let compacted = compacted.map_err(|error| in_full(&error));
+            self.say(format!("compact -> {compacted:?}"));
+            // It may want more room than there is; appends may still find enough.
+            if compacted.is_err()
+                && let Err(error) = store.ready().await
+            {
+                self.refused_for_room = is_for_room(&error.to_string());
+                return Ok(false);
+            }
+        }
         let count = if self.random.chance(25) { 2 + self.random.below(GROUP_MAX - 1) } else { 1 };
         let commands: Vec<_> = (0..count).map(|_| self.source.command()).collect();
         let outcomes = self.give(store, &commands).await;
@@ -254,7 +266,8 @@ impl World {
             self.say(format!("{} -> {outcome:?}", command.short()));
             self.figures.commands += 1;
             went_on &= matches!(outcome, Outcome::Answered(_));
-            self.refused_for_room |= matches!(&outcome, Outcome::Refused(reason) if reason.contains("no appends: the disk is full"));
+            self.refused_for_room |=
+                matches!(&outcome, Outcome::Refused(reason) if is_for_room(reason));
             if let Command::Delete(path) | Command::Create(path, _) = &command
                 && outcome.changes()
             {
@@ -428,7 +441,7 @@ impl World {
                 Ok(())
             }
             Ok(()) => Ok(()),
-            Err(reason) if reason.contains("no appends: the disk is full") => {
+            Err(reason) if is_for_room(&reason) => {
                 Err("it takes the disk for full when there is room again".to_owned())
             }
             Err(_for_good) => Ok(()),
@@ -455,6 +468,11 @@ impl World {
             self.disk.kill();
         }
     }
+}
+
+/// Whether the store takes no appends until there is room, and takes them then.
+fn is_for_room(reason: &str) -> bool {
+    reason.contains("no appends: the disk is full")
 }
 
 /// Faults so far.
