@@ -80,6 +80,24 @@ pub struct SessionInfo {
     /// The repository.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub git: Option<GitInfo>,
+    /// Added: what a person calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Added: whether a person has put it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub archived: Option<bool>,
+    /// Added: that it happened elsewhere and was brought here as a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub imported: Option<Imported>,
+}
+
+/// Where a session came from that was brought here as a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Imported {
+    /// Its id there.
+    pub from: SessionId,
+    /// When it was brought.
+    pub at: Timestamp,
 }
 
 /// How far the preparation of a session has come; what a restarted server goes on with.
@@ -167,6 +185,10 @@ pub struct SessionUpdate {
     pub total_duration_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub git: Option<GitInfo>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "clearable")]
+    pub name: Option<Option<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub archived: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phase: Option<Phase>,
     #[serde(skip_serializing_if = "Option::is_none", with = "clearable")]

@@ -134,11 +134,14 @@ fn info(
         total_turns: None,
         total_duration_ms: None,
         git: None,
+        name: None,
+        archived: None,
+        imported: None,
     }
 }
 
 /// `electric-<first 8 of the id>-<4 random hex>`: the reference's form, unique by the id.
-fn project_name(id: SessionId) -> ProjectName {
+pub(crate) fn project_name(id: SessionId) -> ProjectName {
     let suffix = SessionId::random().to_string();
     let text = format!("electric-{}-{}", &id.to_string()[..8], &suffix[..4]);
     text.parse().unwrap_or_else(|_bad| unreachable_name())

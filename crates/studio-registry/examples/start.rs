@@ -111,6 +111,9 @@ fn info(n: i64) -> SessionInfo {
         total_turns: Some(12),
         total_duration_ms: Some(123_456),
         git: None,
+        name: None,
+        archived: None,
+        imported: None,
     }
 }
 

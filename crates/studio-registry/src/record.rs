@@ -25,6 +25,8 @@ impl SessionRecord {
             total_turns,
             total_duration_ms,
             git,
+            name,
+            archived,
             phase,
             sandbox,
             run,
@@ -42,6 +44,8 @@ impl SessionRecord {
         set_some(&mut info.total_turns, total_turns);
         set_some(&mut info.total_duration_ms, total_duration_ms);
         set_some(&mut info.git, git);
+        set(&mut info.name, name);
+        set_some(&mut info.archived, archived);
         set(&mut internal.phase, phase);
         set(&mut internal.sandbox, sandbox);
         set(&mut internal.run, run);

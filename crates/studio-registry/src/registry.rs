@@ -153,6 +153,24 @@ impl Registry {
         Ok(Page { records, next })
     }
 
+    /// Sessions of which `wanted` is true, newest first, after a place that a session has or had.
+    /// `wanted` runs under the table's lock, so it only looks.
+    pub fn page_where(
+        &self,
+        after: Option<(Timestamp, SessionId)>,
+        max: usize,
+        wanted: impl Fn(&SessionRecord) -> bool,
+    ) -> Page {
+        let table = self.shared.table();
+        let found = table.older_than(after).filter(|record| wanted(record));
+        let mut records: Vec<_> = found.take(max.saturating_add(1)).cloned().collect();
+        drop(table);
+        let more = max < records.len();
+        records.truncate(max);
+        let next = if more { records.last().map(|record| record.info.id) } else { None };
+        Page { records, next }
+    }
+
     /// The sessions of which this is true, oldest first: for what a restarted server goes on
     /// with. `wanted` runs under the table's lock, so it only looks.
     pub fn ids_where(&self, wanted: impl Fn(&SessionRecord) -> bool) -> Vec<SessionId> {

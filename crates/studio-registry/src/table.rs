@@ -83,6 +83,18 @@ impl Table {
         Some(page.collect())
     }
 
+    /// Newest first, those that are wanted, from the one after (older than) this place.
+    pub(crate) fn older_than<'a>(
+        &'a self,
+        place: Option<(Timestamp, SessionId)>,
+    ) -> Box<dyn Iterator<Item = &'a Arc<SessionRecord>> + 'a> {
+        let ids: Box<dyn Iterator<Item = &(Timestamp, SessionId)>> = match place {
+            None => Box::new(self.by_age.iter().rev()),
+            Some(place) => Box::new(self.by_age.range(..place).rev()),
+        };
+        Box::new(ids.filter_map(|(_, id)| self.sessions.get(id)))
+    }
+
     /// Takes a record in as it is: a registration, or one that another table holds too.
     pub(crate) fn insert(&mut self, record: Arc<SessionRecord>) {
         let (id, created_at) = (record.info.id, record.info.created_at);

@@ -264,6 +264,9 @@ pub(crate) fn info(n: u16) -> SessionInfo {
         total_turns: None,
         total_duration_ms: None,
         git: None,
+        name: None,
+        archived: None,
+        imported: None,
     }
 }
 
