@@ -100,9 +100,9 @@ pub struct LocalSessionCreated {
 pub struct SessionList {
     /// Newest first.
     pub sessions: Vec<SessionInfo>,
-    /// `?after=` of the next page; absent on the last one.
+    /// `?cursor=` of the next page; absent on the last one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub next: Option<SessionId>,
+    pub next: Option<String>,
 }
 
 /// `GET /api/sessions/{id}/gates` (added).
@@ -142,4 +142,146 @@ pub struct WaitingMessage {
     pub text: String,
     /// `queued` (read next) or `held` (waits for the next iterate).
     pub state: String,
+}
+
+/// `GET /api/sessions/{id}/files`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileListing {
+    /// Absolute paths in the sandbox, sorted.
+    pub files: Vec<String>,
+    /// The project's directory; empty while there is none.
+    pub prefix: String,
+    /// Added: `?after=` of the next page; absent on the last one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub next: Option<String>,
+}
+
+/// `GET /api/sessions/{id}/git-status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct GitStatusAnswer {
+    /// Whether there is a repository.
+    pub initialized: bool,
+    /// The branch.
+    pub branch: Option<String>,
+    /// Whether something is not committed.
+    pub has_uncommitted: bool,
+    /// The last commit.
+    pub last_commit_hash: Option<String>,
+    /// Its subject.
+    pub last_commit_message: Option<String>,
+}
+
+/// `GET /api/sessions/{id}/app-status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AppStatusAnswer {
+    /// Whether the app runs.
+    pub running: bool,
+    /// Its port on the studio's machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// Where a browser finds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_url: Option<String>,
+}
+
+/// `POST /api/sessions/{id}/stop-app`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AppStopped {
+    /// Always true: nothing of it runs.
+    pub success: bool,
+}
+
+/// `GET /api/sessions/{id}/usage` (added).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct UsageAnswer {
+    /// Whose.
+    pub session_id: SessionId,
+    /// US dollars over all turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_cost_usd: Option<f64>,
+    /// Requests to the model over all turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_turns: Option<u64>,
+    /// Wall time over all turns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total_duration_ms: Option<u64>,
+    /// US dollars that it may cost in all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budget_usd: Option<f64>,
+    /// What of that is left.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left_usd: Option<f64>,
+}
+
+/// `POST /api/sessions/import` (added).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ImportAnswer {
+    /// Its new id.
+    pub session_id: SessionId,
+    /// The session.
+    pub session: SessionInfo,
+    /// What opens its routes.
+    pub session_token: String,
+    /// How many events it brought.
+    pub events: u64,
+}
+
+/// A sandbox.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxItem {
+    /// Under which id it was made.
+    pub session_id: SessionId,
+    /// The runtime's name.
+    pub runtime: String,
+    /// The app's port on the studio's machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The project's directory inside.
+    pub project_dir: String,
+    /// Where a browser finds the app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_url: Option<String>,
+    /// Whether commands run in it.
+    pub alive: bool,
+}
+
+/// `GET /api/sandboxes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SandboxList {
+    /// In the order of their ids.
+    pub sandboxes: Vec<SandboxItem>,
+}
+
+/// `GET /api/sandboxes/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxDetails {
+    /// The sandbox.
+    #[serde(flatten)]
+    pub sandbox: SandboxItem,
+    /// Whether its app runs.
+    pub app_running: bool,
+}
+
+/// `POST /api/sandboxes`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct SandboxMade {
+    /// Its id.
+    pub session_id: SessionId,
+    /// The runtime's name.
+    pub runtime: String,
+    /// The app's port on the studio's machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// The project's directory inside.
+    pub project_dir: String,
+    /// Where a browser finds the app.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview_url: Option<String>,
 }

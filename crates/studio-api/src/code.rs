@@ -62,6 +62,20 @@ pub enum ErrorCode {
     NoCredentials,
     /// A newer server owns the session.
     TakenOver,
+    /// There is no sandbox to look into.
+    SandboxAway,
+    /// The path does not lie in the project.
+    PathOutside,
+    /// No such file, or it may not be read.
+    FileNotFound,
+    /// The file is larger than one answer may be.
+    FileTooLarge,
+    /// The range lies behind the file's end.
+    BadRange,
+    /// There is no such sandbox.
+    SandboxNotFound,
+    /// There is a session or a sandbox under this id already.
+    SandboxExists,
 }
 
 impl ErrorCode {
@@ -96,6 +110,13 @@ impl ErrorCode {
         Self::Internal,
         Self::NoCredentials,
         Self::TakenOver,
+        Self::SandboxAway,
+        Self::PathOutside,
+        Self::FileNotFound,
+        Self::FileTooLarge,
+        Self::BadRange,
+        Self::SandboxNotFound,
+        Self::SandboxExists,
     ];
 
     /// The one table: code on the wire, HTTP status, and what it means in general.
@@ -137,6 +158,13 @@ impl ErrorCode {
                 ("streams_unavailable", 503, "The event streams are not available")
             }
             Self::TakenOver => ("taken_over", 503, "Another server owns the session"),
+            Self::SandboxAway => ("sandbox_away", 404, "Container not available"),
+            Self::PathOutside => ("path_outside", 403, "Path outside project directory"),
+            Self::FileNotFound => ("file_not_found", 404, "File not found or unreadable"),
+            Self::FileTooLarge => ("file_too_large", 413, "File too large"),
+            Self::BadRange => ("bad_range", 416, "Range not satisfiable"),
+            Self::SandboxNotFound => ("sandbox_not_found", 404, "Sandbox not found"),
+            Self::SandboxExists => ("sandbox_exists", 409, "Sandbox exists already"),
             Self::Stopping => ("stopping", 503, "The studio is stopping"),
         }
     }
@@ -185,7 +213,14 @@ impl ErrorCode {
             | Self::Internal
             | Self::NoCredentials
             | Self::AgentUnreachable
-            | Self::SandboxFailed => None,
+            | Self::SandboxFailed
+            | Self::SandboxAway
+            | Self::PathOutside
+            | Self::FileNotFound
+            | Self::FileTooLarge
+            | Self::BadRange
+            | Self::SandboxNotFound
+            | Self::SandboxExists => None,
         }
     }
 }

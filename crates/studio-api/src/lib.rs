@@ -5,7 +5,9 @@
 //! bodies), the answers in [`answers`], [`ErrorCode`] and [`ProblemBody`] (how a failure is told).
 
 pub mod answers;
+mod append;
 mod body;
+mod change;
 mod code;
 mod decode;
 mod infra;
@@ -13,12 +15,16 @@ pub mod limits;
 mod private_text;
 mod problem;
 mod respond;
+mod sandbox;
 mod sessions;
 
+pub use append::AppendEvent;
 pub use body::{Body, BodyError};
+pub use change::ChangeSession;
 pub use code::ErrorCode;
 pub use infra::{InfraChoice, InfraConfig, RepoConfig};
 pub use private_text::PrivateText;
 pub use problem::ProblemBody;
 pub use respond::{OutboundAction, Respond, RespondAnswer};
+pub use sandbox::CreateSandbox;
 pub use sessions::{CreateLocalSession, CreateSession, Iterate, Permissions};

@@ -20,6 +20,20 @@ pub const HOOK_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
 pub const SESSIONS_PAGE_MAX: usize = 500;
 /// Sessions on one page of the list when the client does not say.
 pub const SESSIONS_PAGE_DEFAULT: usize = 100;
+/// Largest body of `stream/append`, in bytes.
+pub const APPEND_BYTES_MAX: usize = 65_536;
+/// Longest search text, in UTF-16 units.
+pub const SEARCH_UNITS_MAX: usize = 200;
+/// Largest file of a session that is taken in, in bytes.
+pub const IMPORT_BYTES_MAX: u64 = 1024 * 1024 * 1024;
+/// Longest line of such a file, in bytes: the longest record of a stream.
+pub const IMPORT_LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
+/// Most events of such a file.
+pub const IMPORT_EVENTS_MAX: u64 = 1_000_000;
+/// Most files on one page of a listing.
+pub const FILES_PAGE_MAX: usize = 50_000;
+/// Files on one page of a listing when the client does not say.
+pub const FILES_PAGE_DEFAULT: usize = 10_000;
 
 /// How many UTF-16 units `text` has.
 pub fn units(text: &str) -> usize {

@@ -28,7 +28,7 @@ impl Studio {
 }
 
 impl Inner {
-    async fn interrupt(&self, id: SessionId) -> Result<(), FlowError> {
+    pub(crate) async fn interrupt(&self, id: SessionId) -> Result<(), FlowError> {
         let record = match self.record(id) {
             Ok(record) => record,
             Err(error) if error.is_anothers() => return Err(error),

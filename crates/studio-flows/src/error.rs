@@ -59,6 +59,33 @@ pub enum FlowError {
     /// There is no sandbox, or it is gone or not ready yet.
     #[error("the sandbox of session {0} is not running")]
     NoSandbox(SessionId),
+    /// There is no sandbox to look into, or it does not run.
+    #[error("the sandbox of session {0} cannot be looked into")]
+    SandboxAway(SessionId),
+    /// A path that no file can have.
+    #[error("a path has at most 4096 bytes and no NUL")]
+    BadPath,
+    /// The path, or what it leads to, is not in the project's directory.
+    #[error("the path leads outside of the project")]
+    OutsideProject,
+    /// There is no such regular file, or it may not be read.
+    #[error("there is no such file that can be read")]
+    NoFile,
+    /// There is no sandbox under this id.
+    #[error("there is no sandbox {0}")]
+    NoSuchSandbox(SessionId),
+    /// There is a session or a sandbox under this id already.
+    #[error("there is a session or a sandbox {0} already")]
+    SandboxExists(SessionId),
+    /// What sandboxes there are is not known.
+    #[error("the sandboxes are not known")]
+    Sandboxes {
+        /// Why.
+        source: Arc<SandboxError>,
+    },
+    /// Whoever brought a session stopped before its end.
+    #[error("the import broke off")]
+    ImportBrokeOff,
     /// A sandbox could not be used.
     #[error("the sandbox of session {session} could not be used")]
     Sandbox {

@@ -10,10 +10,10 @@ use studio_events::{SessionUpdate, Timestamp};
 use studio_gates::Gates;
 use studio_ids::{InstanceId, SessionId};
 use studio_registry::{Registry, SessionRecord};
-use tokio::sync::{Notify, OnceCell};
+use tokio::sync::{Notify, OnceCell, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{FlowError, Parts, live::Live};
+use crate::{FlowError, Parts, live::Live, look::LOOKS_AT_ONCE_MAX};
 
 /// Epochs that one server may use under its lease: each time it takes a session up anew costs
 /// one. The registry's lease stands above these bits, so a later server's are always larger.
@@ -34,6 +34,8 @@ pub(crate) struct Inner {
     pub(crate) started_at: Timestamp,
     /// Ourselves, for what outlives a call: listeners and tasks hold no owning reference.
     pub(crate) weak: Weak<Inner>,
+    /// Turns of those who look into sandboxes.
+    pub(crate) looks: Semaphore,
     epochs: AtomicU64,
     live: Mutex<HashMap<SessionId, Slot>>,
     /// Sessions that this server made: their flows are in its memory, so nothing of them is to be
@@ -70,6 +72,7 @@ impl Inner {
             tasks: TaskTracker::new(),
             recovered: AtomicBool::new(false),
             weak,
+            looks: Semaphore::new(LOOKS_AT_ONCE_MAX),
             epochs: AtomicU64::new(first_epoch),
             live: Mutex::default(),
             made_here: Mutex::default(),

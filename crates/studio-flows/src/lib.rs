@@ -4,6 +4,8 @@
 //! process do not know of each other), [`Parts`] and [`Settings`] (what it is made of), the
 //! flows' inputs and outputs in [`words`], [`FlowError`] (why something was not possible).
 
+mod app;
+mod append;
 mod create;
 mod deadlines;
 mod end;
@@ -13,18 +15,26 @@ mod idle;
 mod inner;
 mod iterate;
 mod keeper;
+mod listing;
 mod live;
+mod look;
 mod prepare;
 mod project;
 mod recover;
 mod redeliver;
 mod relay;
 mod respond;
+mod sandboxes;
 mod settings;
 mod stand_down;
 mod studio;
+mod transfer;
 pub mod words;
 
 pub use error::FlowError;
+pub use listing::{BadCursor, Cursor, Relabel, Wanted};
+pub use look::FilePiece;
+pub use sandboxes::NewSandbox;
 pub use settings::{AgentSettings, GateSettings, Mode, Settings};
 pub use studio::{Language, Parts, Studio};
+pub use transfer::{Export, ImportPiece};

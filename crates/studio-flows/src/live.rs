@@ -5,6 +5,7 @@ use std::{
 };
 
 use studio_bridge::Bridge;
+use studio_events::AppState;
 use studio_ids::{GateId, SessionId};
 use studio_sandbox::Sandbox;
 use tokio::sync::Mutex as AsyncMutex;
@@ -30,6 +31,9 @@ pub(crate) struct Live {
     /// Held while a hook's question is written down, so that a hook that is tried again before
     /// that is done asks no second time (`D30-44`). A waiter waits for an append.
     pub(crate) asking: AsyncMutex<()>,
+    /// What readers were told last of the app. Held while it is started or stopped, so that two
+    /// do not meet; a waiter waits for that bounded time.
+    pub(crate) app: AsyncMutex<Option<AppState>>,
     sandbox: Mutex<Option<Arc<dyn Sandbox>>>,
     /// What callers brought for this session; memory only.
     credentials: Mutex<Credentials>,
@@ -65,6 +69,7 @@ impl Live {
             jobs: TaskTracker::new(),
             launching: AsyncMutex::default(),
             asking: AsyncMutex::default(),
+            app: AsyncMutex::default(),
             sandbox: Mutex::default(),
             credentials: Mutex::default(),
             infra: Mutex::default(),

@@ -22,7 +22,7 @@ const PROGRESS_WAITING_MAX: usize = 64;
 /// How often a sandbox is made that another server makes at the same time.
 const MAKE_ATTEMPTS_MAX: u32 = 3;
 /// Where an app inside a sandbox listens (`VITE_PORT`).
-const APP_PORT: u16 = 5173;
+pub(crate) const APP_PORT: u16 = 5173;
 
 /// A session's first message to its agent.
 pub(crate) struct First {

@@ -101,8 +101,11 @@ impl Inner {
         match self.parts.provider.list().await {
             Ok(found) => {
                 for (id, _reference) in found {
-                    let over =
-                        self.registry.get(id).is_none_or(|r| r.internal.phase == Phase::Ended);
+                    let over = match self.registry.get(id) {
+                        Some(record) => record.internal.phase == Phase::Ended,
+                        // One without a session that somebody asked this server for stays.
+                        None => !self.is_made_here(id),
+                    };
                     if over && let Err(error) = self.remove_sandbox(id).await {
                         tracing::warn!(session.id = %id, "the sandbox left by session {id} could not be removed: {error}");
                     }

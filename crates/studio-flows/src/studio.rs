@@ -10,12 +10,7 @@ use studio_registry::Registry;
 use studio_sandbox::SandboxProvider;
 use studio_streams::{Follow, Offset, StreamError, StreamPath, StreamStore};
 
-use crate::{
-    FlowError, Settings,
-    inner::Inner,
-    recover::is_at_work,
-    words::{Health, SessionPage},
-};
+use crate::{FlowError, Settings, inner::Inner, recover::is_at_work, words::Health};
 
 /// Longest wait for one answer in a health check.
 const HEALTH_PATIENCE: Duration = Duration::from_secs(2);
@@ -143,14 +138,6 @@ impl Studio {
         let taking = self.whole(move |inner| async move { inner.live(id).await.map(drop) });
         // Recovery tells of what fails and tries again; whoever asks gets what is known by then.
         drop(tokio::time::timeout(TAKE_UP_PATIENCE, taking).await);
-    }
-
-    /// Sessions, newest first; `after` is the last id of the page before.
-    pub fn sessions(&self, after: Option<SessionId>, max: usize) -> Result<SessionPage, FlowError> {
-        self.inner.is_ours()?;
-        let page = self.inner.registry.page(after, max).map_err(FlowError::registry)?;
-        let shown = page.records.iter().map(|record| self.inner.shown(&record.info));
-        Ok(SessionPage { sessions: shown.collect(), next: page.next })
     }
 
     /// The session's events from a place on, then live. They come from the stream, so they are

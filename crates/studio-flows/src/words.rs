@@ -168,6 +168,77 @@ pub struct Health {
 pub struct SessionPage {
     /// The sessions.
     pub sessions: Vec<SessionInfo>,
-    /// Where to go on, if there is more.
-    pub next: Option<SessionId>,
+    /// Where to go on, if there is more: a [`crate::Cursor`] as text.
+    pub next: Option<String>,
+}
+
+/// Files of a project.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileList {
+    /// Absolute paths inside, sorted.
+    pub files: Vec<String>,
+    /// The project's directory; empty while there is none.
+    pub prefix: String,
+    /// The last path of this page, if there are more.
+    pub next: Option<String>,
+}
+
+/// How a project's repository stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct GitStatus {
+    /// Whether there is a repository.
+    pub initialized: bool,
+    /// The branch; `HEAD` when none is checked out.
+    pub branch: Option<String>,
+    /// Whether something is not committed.
+    pub has_uncommitted: bool,
+    /// The last commit.
+    pub last_commit_hash: Option<String>,
+    /// Its subject.
+    pub last_commit_message: Option<String>,
+}
+
+/// How a session's app is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppStatus {
+    /// Whether it runs.
+    pub running: bool,
+    /// Its port on the studio's machine.
+    pub port: Option<u16>,
+    /// Where a browser finds it.
+    pub preview_url: Option<String>,
+}
+
+/// A sandbox, with a session or without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SandboxTold {
+    /// Under which id it was made.
+    pub session: SessionId,
+    /// The provider's name.
+    pub runtime: &'static str,
+    /// The app's port on the studio's machine.
+    pub port: Option<u16>,
+    /// The project's directory inside.
+    pub project_dir: String,
+    /// Where a browser finds the app.
+    pub preview_url: Option<String>,
+    /// Whether commands run in it.
+    pub alive: bool,
+    /// Whether its app runs.
+    pub app_running: bool,
+}
+
+/// What a session has cost.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Usage {
+    /// US dollars over all turns.
+    pub cost_usd: Option<f64>,
+    /// Requests to the model over all turns.
+    pub turns: Option<u64>,
+    /// Wall time over all turns.
+    pub duration_ms: Option<u64>,
+    /// What it may cost in all, in US dollars.
+    pub budget_usd: Option<f64>,
+    /// What of that is left.
+    pub left_usd: Option<f64>,
 }

@@ -29,7 +29,7 @@ async fn refuses_everything(studio: &Studio, id: SessionId) {
         studio.cancel(id).await,
         studio.delete(id).await,
         studio.session(id).map(drop),
-        studio.sessions(None, 10).map(drop),
+        studio.find_sessions(&studio_flows::Wanted::default(), None, 10).map(drop),
         studio.pending_gates(id).await.map(drop),
         studio.queue(id).await.map(drop),
         studio.hook_event(id, serde_json::json!({})).await.map(drop),

@@ -1,0 +1,60 @@
+use serde_json::Value;
+
+use crate::{Body, BodyError, body::decode_with, decode::Units, limits::SHORT_UNITS_MAX};
+
+/// `PATCH /api/sessions/{id}` (added).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ChangeSession {
+    /// What it is called; `null` takes the name away (`Some(None)`).
+    pub name: Option<Option<String>>,
+    /// Whether it is put away.
+    pub archived: Option<bool>,
+}
+
+impl Body for ChangeSession {
+    fn decode(value: &Value) -> Result<Self, BodyError> {
+        let body = decode_with(value, |fields| {
+            let name = match fields.get("name") {
+                None => None,
+                Some(Value::Null) => Some(None),
+                Some(_) => Some(fields.plain_if_given("name", Units::some_up_to(SHORT_UNITS_MAX))),
+            };
+            Some(Self { name, archived: fields.bool_if_given("archived") })
+        })?;
+        if body == Self::default() {
+            return Err(BodyError::Rule("name or archived is required".to_owned()));
+        }
+        Ok(body)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_name_is_set_kept_or_taken_away() {
+        let read = |value| ChangeSession::decode(&value);
+        let name = |name: Option<Option<&str>>| name.map(|name| name.map(str::to_owned));
+        for (value, expected) in [
+            (json!({"name": "kites"}), name(Some(Some("kites")))),
+            (json!({"name": null, "archived": true}), name(Some(None))),
+            (json!({"archived": false, "other": 1}), None),
+        ] {
+            assert_eq!(read(value).unwrap().name, expected);
+        }
+        assert_eq!(read(json!({})).unwrap_err().to_string(), "name or archived is required");
+        assert_eq!(
+            read(json!({"name": 7, "archived": "x"})).unwrap_err().details(),
+            [
+                "name: Expected string, received number",
+                "archived: Expected boolean, received string"
+            ]
+        );
+        for bad in ["", "a\nb", "a\0", &"x".repeat(501)] {
+            assert_eq!(read(json!({"name": bad})).unwrap_err().details().len(), 1, "{bad:.9}");
+        }
+    }
+}
