@@ -207,7 +207,7 @@ async fn sessions(client: &Client, json: bool) -> Result<ExitCode, ClientError> 
             out(&format!("{} {status:9} {}{waits}", session.id, harmless(&what)));
         }
         match page.next {
-            Some(next) => path = format!("/api/sessions?after={next}"),
+            Some(next) => path = format!("/api/sessions?cursor={next}"),
             None => return Ok(ExitCode::SUCCESS),
         }
     }

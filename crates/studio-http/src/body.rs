@@ -5,8 +5,8 @@ use axum::{
 };
 use bytes::Bytes;
 use studio_api::{
-    ErrorCode,
-    limits::{BODY_BYTES_MAX, HOOK_BODY_BYTES_MAX},
+    AppendEvent, ErrorCode,
+    limits::{APPEND_BYTES_MAX, BODY_BYTES_MAX, HOOK_BODY_BYTES_MAX},
 };
 
 use crate::{HttpState, Problem};
@@ -55,6 +55,20 @@ impl FromRequest<HttpState> for HookBody {
         let (parts, body) = request.into_parts();
         must_be_json(&parts.headers)?;
         let bytes = read(body, HOOK_BODY_BYTES_MAX, state).await?;
+        Ok(Self(studio_api::Body::from_bytes(&bytes)?))
+    }
+}
+
+/// An event that is told from outside: as [`Checked`], and smaller.
+pub(crate) struct AppendBody(pub(crate) AppendEvent);
+
+impl FromRequest<HttpState> for AppendBody {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        must_be_json(&parts.headers)?;
+        let bytes = read(body, APPEND_BYTES_MAX, state).await?;
         Ok(Self(studio_api::Body::from_bytes(&bytes)?))
     }
 }

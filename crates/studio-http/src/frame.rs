@@ -16,32 +16,46 @@ use studio_streams::Record;
 
 /// Words between servers and hosted agents: everything that is a `studio_events::InternalEvent`,
 /// and the reference's own `command`.
-const INTERNAL: &[&str] =
+pub(crate) const INTERNAL: &[&str] =
     &["command", "gate_response", "writer_started", "run_started", "recorded"];
 /// Fields that only servers read.
 const HIDDEN: &[&str] = &["source", "journal"];
 
 /// The record as a server-sent event; `None` = not for browsers (internal, or not an object).
 pub(crate) fn as_sse(record: &Record) -> Option<Bytes> {
-    let Fields(fields) = serde_json::from_slice(&record.data).ok()?;
+    let mut frame = Vec::with_capacity(record.data.len() + 40);
+    frame.extend_from_slice(format!("id:{}\ndata:", record.offset).as_bytes());
+    show(&record.data, &mut frame)?;
+    frame.extend_from_slice(b"\n\n");
+    Some(frame.into())
+}
+
+/// What readers see of a record, in one line; `None` as for [`as_sse`].
+pub(crate) fn shown(data: &[u8]) -> Option<Vec<u8>> {
+    let mut line = Vec::with_capacity(data.len());
+    show(data, &mut line)?;
+    Some(line)
+}
+
+fn show(data: &[u8], frame: &mut Vec<u8>) -> Option<()> {
+    let Fields(fields) = serde_json::from_slice(data).ok()?;
     if fields.iter().any(|(name, value)| name == "type" && is_internal(value)) {
         return None;
     }
-    let mut frame = Vec::with_capacity(record.data.len() + 40);
-    frame.extend_from_slice(format!("id:{}\ndata:{{", record.offset).as_bytes());
+    frame.push(b'{');
     let shown = fields.iter().filter(|(name, _)| !HIDDEN.contains(&name.as_ref()));
     for (at, (name, value)) in shown.enumerate() {
         if 0 < at {
             frame.push(b',');
         }
-        serde_json::to_writer(&mut frame, name.as_ref()).ok()?;
+        serde_json::to_writer(&mut *frame, name.as_ref()).ok()?;
         frame.push(b':');
         // Within JSON a line break can only be space between tokens; an event has one line.
         frame
             .extend(value.get().bytes().map(|b| if matches!(b, b'\n' | b'\r') { b' ' } else { b }));
     }
-    frame.extend_from_slice(b"}\n\n");
-    Some(frame.into())
+    frame.push(b'}');
+    Some(())
 }
 
 fn is_internal(value: &RawValue) -> bool {

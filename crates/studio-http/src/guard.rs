@@ -135,7 +135,7 @@ fn is_preflight(parts: &Parts) -> bool {
 
 fn preflight() -> Response {
     let headers = [
-        (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, DELETE"),
+        (ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, PATCH, DELETE"),
         (ACCESS_CONTROL_ALLOW_HEADERS, ALLOWED_HEADERS),
     ];
     (StatusCode::NO_CONTENT, headers).into_response()

@@ -2,28 +2,34 @@
 //!
 //! Reading order: [`routes`] (every route and who may use it), [`HttpState`] and [`HttpSettings`]
 //! (what the routes need), `permit` (permission as a value), `sessions` and `system` (the
-//! handlers), `events` (the log as server-sent events), `streams` (who may use
+//! handlers), `files`, `app`, `sandboxes` and `transfer` (what lies and runs in a sandbox, a
+//! session as a file), `events` (the log as server-sent events), `streams` (who may use
 //! the streams themselves), `problem` (what a failure becomes),
 //! `guard` (which pages may talk to us), [`serve`] (connections, deadlines, stopping), `outlet`
 //! (an event stream on its connection).
 
 mod address;
+mod app;
 mod body;
 mod events;
+mod files;
 mod frame;
 mod guard;
 mod io;
 mod limit;
 mod log;
+mod lossy;
 mod outlet;
 mod permit;
 mod problem;
 mod routes;
+mod sandboxes;
 mod serve;
 mod sessions;
 mod state;
 mod streams;
 mod system;
+mod transfer;
 
 pub(crate) use problem::Problem;
 

@@ -6,6 +6,7 @@ use axum::{
     extract::{FromRequestParts, Path},
     http::{header::AUTHORIZATION, request::Parts},
 };
+use studio_api::ErrorCode;
 use studio_auth::Scope;
 use studio_flows::Mode;
 use studio_ids::SessionId;
@@ -144,4 +145,15 @@ pub(crate) fn query(parts: &Parts, name: &str) -> Option<String> {
     let query = parts.uri.query()?.as_bytes();
     let found = form_urlencoded::parse(query).find(|(key, _)| key == name);
     found.map(|(_, value)| value.into_owned())
+}
+
+/// The first value of a query parameter that is a number.
+pub(crate) fn number(parts: &Parts, name: &str) -> Result<Option<u64>, Problem> {
+    let Some(text) = query(parts, name) else { return Ok(None) };
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    match text.parse() {
+        // Larger ones are no places in a file and no counts.
+        Ok(number) if is_number && number <= u64::from(u32::MAX) << 20 => Ok(Some(number)),
+        Ok(_) | Err(_) => Err(Problem::told(ErrorCode::BadRequest, format!("{name} is not valid"))),
+    }
 }

@@ -37,6 +37,21 @@ impl Problem {
         Self { code, told: told.into(), details: Vec::new(), wait: None, cause: None }
     }
 
+    /// What validation found.
+    pub(crate) fn invalid(details: Vec<String>) -> Self {
+        Self { details, ..Self::of(ErrorCode::ValidationFailed) }
+    }
+
+    /// The same failure in other words, unless it says that the session is gone.
+    pub(crate) fn unless_gone_saying(self, told: &str) -> Self {
+        if self.code == ErrorCode::SessionNotFound { self } else { self.saying(told) }
+    }
+
+    /// The same failure in other words.
+    pub(crate) fn saying(self, told: &str) -> Self {
+        Self { told: told.to_owned(), ..self }
+    }
+
     /// `kind`: `session`, `hook`, …
     pub(crate) fn unauthenticated(kind: &str) -> Self {
         Self::told(ErrorCode::Unauthenticated, format!("Invalid or missing {kind} token"))
@@ -78,6 +93,16 @@ impl From<FlowError> for Problem {
             }
             FlowError::Read { .. } => (ErrorCode::StreamsUnavailable, None),
             FlowError::NoSandbox(_) => (ErrorCode::SandboxNotRunning, None),
+            FlowError::NoSuchSandbox(_) => (ErrorCode::SandboxNotFound, None),
+            FlowError::SandboxExists(_) => (ErrorCode::SandboxExists, None),
+            FlowError::Sandboxes { source } => (ErrorCode::SandboxFailed, what_to_do(source)),
+            FlowError::ImportBrokeOff => {
+                (ErrorCode::BadRequest, Some("The body broke off".to_owned()))
+            }
+            FlowError::SandboxAway(_) => (ErrorCode::SandboxAway, None),
+            FlowError::BadPath => (ErrorCode::BadRequest, Some("path is not valid".to_owned())),
+            FlowError::OutsideProject => (ErrorCode::PathOutside, None),
+            FlowError::NoFile => (ErrorCode::FileNotFound, None),
             FlowError::Sandbox { source, .. } => (ErrorCode::SandboxFailed, what_to_do(source)),
             FlowError::Bridge { .. } | FlowError::BridgeFailed(_) => {
                 (ErrorCode::AgentUnreachable, None)

@@ -2,10 +2,12 @@ use axum::{
     Router,
     http::Method,
     middleware::{from_fn, from_fn_with_state},
-    routing::{MethodRouter, delete, get, options, post, put},
+    routing::{MethodRouter, delete, get, options, patch, post, put},
 };
 
-use crate::{HttpState, events, guard, log, sessions, streams, system};
+use crate::{
+    HttpState, app, events, files, guard, log, sandboxes, sessions, streams, system, transfer,
+};
 
 /// Who may use a route. The handlers' extractors enforce it; a test holds each to its word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,6 +65,21 @@ fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
         (route(read.clone(), "/api/sessions/{id}/events", Watch), get(events::events)),
         (route(read.clone(), "/api/sessions/{id}/gates", Session), get(sessions::gates)),
         (route(read.clone(), "/api/sessions/{id}/queue", Session), get(sessions::queue)),
+        (route(read.clone(), "/api/sessions/{id}/files", Session), get(files::list)),
+        (route(read.clone(), "/api/sessions/{id}/file-content", Session), get(files::content)),
+        (route(read.clone(), "/api/sessions/{id}/git-status", Session), get(files::git_status)),
+        (route(read.clone(), "/api/sessions/{id}/app-status", Session), get(app::status)),
+        (route(write.clone(), "/api/sessions/{id}/start-app", Session), post(app::start)),
+        (route(write.clone(), "/api/sessions/{id}/stop-app", Session), post(app::stop)),
+        (route(write.clone(), "/api/sessions/{id}/stream/append", Session), post(app::append)),
+        (route(Method::PATCH, "/api/sessions/{id}", Session), patch(sessions::change)),
+        (route(read.clone(), "/api/sessions/{id}/usage", Session), get(sessions::usage)),
+        (route(read.clone(), "/api/sessions/{id}/export", Session), get(transfer::export)),
+        (route(write.clone(), "/api/sessions/import", Operator), post(transfer::import)),
+        (route(read.clone(), "/api/sandboxes", Operator), get(sandboxes::list)),
+        (route(write.clone(), "/api/sandboxes", Operator), post(sandboxes::create)),
+        (route(read.clone(), "/api/sandboxes/{id}", Session), get(sandboxes::get)),
+        (route(remove.clone(), "/api/sandboxes/{id}", Session), delete(sandboxes::delete)),
         (route(read, STREAM, ReadStream), get(streams::streams)),
         (route(Method::PUT, STREAM, WriteStream), put(streams::streams)),
         (route(write, STREAM, WriteStream), post(streams::streams)),

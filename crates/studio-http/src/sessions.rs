@@ -10,21 +10,20 @@ use axum::{
 use serde_json::{Value, json};
 use studio_agent_codec::PermissionPolicy;
 use studio_api::{
-    CreateLocalSession, CreateSession, ErrorCode, InfraChoice, InfraConfig, Iterate, Permissions,
-    PrivateText, Respond, RespondAnswer,
+    ChangeSession, CreateLocalSession, CreateSession, ErrorCode, InfraChoice, InfraConfig, Iterate,
+    Permissions, PrivateText, Respond, RespondAnswer,
     answers::{
         Done, GateList, LocalSessionCreated, OpenGate, QueueList, SessionCreated, SessionList,
-        WaitingMessage,
+        UsageAnswer, WaitingMessage,
     },
-    limits::{SESSIONS_PAGE_DEFAULT, SESSIONS_PAGE_MAX, SHORT_UNITS_MAX, units},
+    limits::{SEARCH_UNITS_MAX, SESSIONS_PAGE_DEFAULT, SESSIONS_PAGE_MAX, SHORT_UNITS_MAX, units},
 };
 use studio_auth::Scope;
 use studio_events::{ResolvedBy, SessionInfo};
 use studio_flows::{
-    FlowError, Mode,
+    Cursor, FlowError, Mode, Relabel, Wanted,
     words::{Credentials, GateAnswer, HookReply, Infra, NewSession, RepoChoice, Response},
 };
-use studio_ids::SessionId;
 use studio_sandbox::Secret;
 
 use crate::{
@@ -75,11 +74,11 @@ pub(crate) async fn create_local(
 }
 
 /// Counts a creation, in production; one that fails does not count.
-async fn limited(
+pub(crate) async fn limited<T>(
     state: &HttpState,
     client: ClientAddress,
-    create: impl AsyncFnOnce(&studio_flows::Studio) -> Result<SessionInfo, FlowError>,
-) -> Result<SessionInfo, Problem> {
+    create: impl AsyncFnOnce(&studio_flows::Studio) -> Result<T, FlowError>,
+) -> Result<T, Problem> {
     let counted = match state.studio().settings().mode {
         Mode::Dev => None,
         Mode::Production => {
@@ -99,8 +98,34 @@ pub(crate) async fn list(
     _: Operator,
     page: Page,
 ) -> Answer<SessionList> {
-    let found = state.studio().sessions(page.after, page.max)?;
+    let found = state.studio().find_sessions(&page.wanted, page.after, page.max)?;
     Ok(Json(SessionList { sessions: found.sessions, next: found.next }))
+}
+
+/// `PATCH /api/sessions/{id}`.
+pub(crate) async fn change(
+    State(state): State<HttpState>,
+    KnownSession(session): KnownSession,
+    Checked(body): Checked<ChangeSession>,
+) -> Answer<SessionInfo> {
+    let change = Relabel { name: body.name, archived: body.archived };
+    Ok(Json(state.studio().relabel(session, change).await?))
+}
+
+/// `GET /api/sessions/{id}/usage`.
+pub(crate) async fn usage(
+    State(state): State<HttpState>,
+    OwnedSession(session): OwnedSession,
+) -> Answer<UsageAnswer> {
+    let usage = state.studio().usage(session)?;
+    Ok(Json(UsageAnswer {
+        session_id: session,
+        total_cost_usd: usage.cost_usd,
+        total_turns: usage.turns,
+        total_duration_ms: usage.duration_ms,
+        budget_usd: usage.budget_usd,
+        left_usd: usage.left_usd,
+    }))
 }
 
 /// `GET /api/sessions/{id}`.
@@ -209,9 +234,10 @@ pub(crate) async fn queue(
     Ok(Json(QueueList { messages }))
 }
 
-/// `?after=<id>&limit=<n>`.
+/// `?q=&status=&archived=&limit=&cursor=`.
 pub(crate) struct Page {
-    after: Option<SessionId>,
+    wanted: Wanted,
+    after: Option<Cursor>,
     max: usize,
 }
 
@@ -220,8 +246,26 @@ impl FromRequestParts<HttpState> for Page {
 
     async fn from_request_parts(parts: &mut Parts, _state: &HttpState) -> Result<Self, Problem> {
         let bad = |what: &str| Problem::told(ErrorCode::BadRequest, format!("{what} is not valid"));
-        let after = query(parts, "after").map(|id| id.parse()).transpose();
-        let after = after.map_err(|_malformed| bad("after"))?;
+        let after = query(parts, "cursor").map(|cursor| cursor.parse()).transpose();
+        let after = after.map_err(|_malformed| bad("cursor"))?;
+        let words = query(parts, "q").unwrap_or_default();
+        if SEARCH_UNITS_MAX < units(&words) {
+            return Err(bad("q"));
+        }
+        let status = match query(parts, "status") {
+            None => None,
+            Some(word) => {
+                let word = Value::String(word);
+                Some(serde_json::from_value(word).map_err(|_unknown| bad("status"))?)
+            }
+        };
+        let archived = match query(parts, "archived").as_deref() {
+            None | Some("false") => Some(false),
+            Some("true") => Some(true),
+            Some("all") => None,
+            Some(_) => return Err(bad("archived")),
+        };
+        let wanted = Wanted { words: Wanted::words_of(&words), status, archived };
         let max = match query(parts, "limit") {
             None => SESSIONS_PAGE_DEFAULT,
             Some(text) => match text.parse() {
@@ -229,7 +273,7 @@ impl FromRequestParts<HttpState> for Page {
                 _ => return Err(bad("limit")),
             },
         };
-        Ok(Self { after, max })
+        Ok(Self { wanted, after, max })
     }
 }
 
@@ -290,7 +334,7 @@ fn gate_answer(answer: RespondAnswer) -> Result<GateAnswer, Problem> {
     })
 }
 
-fn infra_words(infra: InfraChoice) -> Infra {
+pub(crate) fn infra_words(infra: InfraChoice) -> Infra {
     match infra {
         InfraChoice::Local => Infra::Local,
         InfraChoice::Cloud { database_url, electric_url, source_id, secret, claim_id } => {

@@ -42,6 +42,8 @@ pub struct HttpSettings {
     pub streams_sse_lifetime: Duration,
     /// How long a read of a stream waits at most for something to come (`live=long-poll`).
     pub streams_long_poll: Duration,
+    /// Most bytes of a project's file in one answer; larger files are read piece by piece.
+    pub file_bytes_max: u64,
     /// A sentence for people: what keeps an agent in. Shown by `/api/health`.
     pub isolation: Option<String>,
 }
@@ -58,6 +60,7 @@ impl Default for HttpSettings {
             streams_open: false,
             streams_sse_lifetime: Duration::from_secs(60),
             streams_long_poll: Duration::from_secs(20),
+            file_bytes_max: 16 * 1024 * 1024,
             isolation: None,
         }
     }

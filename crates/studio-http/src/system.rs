@@ -91,7 +91,7 @@ fn refuse(state: &HttpState, request: Request, code: ErrorCode) -> Response {
 }
 
 fn of_sessions(method: &Method) -> bool {
-    matches!(*method, Method::GET | Method::HEAD | Method::DELETE)
+    matches!(*method, Method::GET | Method::HEAD | Method::PATCH | Method::DELETE)
 }
 
 fn page() -> Response {

@@ -171,7 +171,7 @@ fn every_route_has_a_policy_and_stands_once() {
         let again =
             |other: &&studio_http::Route| other.method == route.method && other.path == route.path;
         assert_eq!(routes.iter().position(|other| again(&other)), Some(at), "{route:?}");
-        let methods = [Method::GET, Method::POST, Method::PUT, Method::DELETE, Method::OPTIONS];
-        assert!(methods.contains(&route.method));
+        let methods = "GET POST PUT PATCH DELETE OPTIONS";
+        assert!(methods.split(' ').any(|method| method == route.method.as_str()));
     }
 }

@@ -129,6 +129,16 @@ impl World {
         Told { status: head.status, headers: head.headers, json, text }
     }
 
+    /// A session as a file, whole.
+    pub async fn export(&self, id: SessionId, token: &str) -> String {
+        let ask = Ask::get(format!("/api/sessions/{id}/export")).token(token);
+        let response = self.app.clone().oneshot(ask.build()).await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(response.headers()["content-type"], "application/x-ndjson");
+        let body = axum::body::to_bytes(response.into_body(), 1 << 26).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
     /// A local session: fed by hooks, no sandbox needed. Its id, session token and hook token.
     pub async fn local_session(&self) -> (SessionId, String, String) {
         let told = self.send(Ask::post("/api/sessions/local")).await;
