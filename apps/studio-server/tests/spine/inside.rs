@@ -109,6 +109,27 @@ impl World {
         }
     }
 
+    /// Runs a script in the project's directory, past the studio.
+    pub(crate) async fn shell(&self, session: &Session, script: &str) -> String {
+        let project = self.ask(session, "").await["sandboxProjectDir"].as_str().unwrap().to_owned();
+        match self.place {
+            Place::Docker => {
+                let script = format!("cd '{project}' && {{ {script}\n}}");
+                exec(&self.containers(session)[0], &["sh", "-c", &script])
+            }
+            Place::Local => {
+                let below_home = project.strip_prefix("/home/agent/").unwrap();
+                let dir = self.local_dir(session).join("home").join(below_home);
+                let done = std::process::Command::new("sh")
+                    .args(["-c", script])
+                    .current_dir(dir)
+                    .output()
+                    .unwrap();
+                String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned()
+            }
+        }
+    }
+
     /// Waits until no process of the sandbox has `word` in its arguments.
     pub(crate) async fn nothing_runs_with(&self, session: &Session, word: &str) {
         let what = format!("the end of every process with {word:?}");

@@ -12,9 +12,11 @@
 )]
 
 mod agents;
+mod apps;
 mod crash;
 mod ends;
 mod fencing;
+mod files;
 mod input;
 mod inside;
 mod interrupt;
