@@ -267,7 +267,6 @@ async fn space(dir: &Path) {
         store.delete(path).await.unwrap();
     }
     store.stop().await;
-    // Removes the rows first, which an open store does when nothing else waits.
     let compacted = studio_streams_local::offline::compact(dir, &mut |_| {}).unwrap();
     println!("compaction, half of it deleted   {compacted}");
 }

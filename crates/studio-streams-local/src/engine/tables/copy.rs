@@ -21,25 +21,26 @@ impl Tables {
     /// Writes everything into the new file of `to`, on stable storage when this returns, but what
     /// deleted streams left.
     pub(in crate::engine) fn copy_to(&self, to: &Self) -> Result<(), EngineError> {
-        {
-            let (from, to) = (self.database()?, to.database()?);
-            let read = begin_read(from.get()?)?;
-            let write = begin_write(to.get()?, Sync::Stable)?;
-            let mut deleted = HashSet::new();
-            for row in table(&read, DELETED)?.iter().map_err(uncopied)? {
-                deleted.insert(row.map_err(uncopied)?.0.value());
-            }
-            copy(&read, &write, STREAMS, |_| true)?;
-            copy(&read, &write, RECORDS, |(id, _)| !deleted.contains(id))?;
-            copy(&read, &write, APPENDS, |(id, _)| !deleted.contains(id))?;
-            copy(&read, &write, PRODUCERS, |(id, _)| !deleted.contains(id))?;
-            copy(&read, &write, PRODUCER_COUNTS, |id| !deleted.contains(id))?;
-            copy(&read, &write, DUE, |_| true)?;
-            copy(&read, &write, NUMBERS, |_| true)?;
-            Rows::new(&write).open_all()?;
-            commit(write)?;
+        let (from, to) = (self.database()?, to.database()?);
+        let read = begin_read(from.get()?)?;
+        let write = begin_write(to.get()?, Sync::Stable)?;
+        let mut deleted = HashSet::new();
+        for row in table(&read, DELETED)?.iter().map_err(uncopied)? {
+            deleted.insert(row.map_err(uncopied)?.0.value());
         }
-        to.move_together()
+        copy(&read, &write, STREAMS, |_| true)?;
+        copy(&read, &write, RECORDS, |(id, _)| !deleted.contains(id))?;
+        copy(&read, &write, APPENDS, |(id, _)| !deleted.contains(id))?;
+        copy(&read, &write, PRODUCERS, |(id, _)| !deleted.contains(id))?;
+        copy(&read, &write, PRODUCER_COUNTS, |id| !deleted.contains(id))?;
+        copy(&read, &write, DUE, |_| true)?;
+        copy(&read, &write, NUMBERS, |_| true)?;
+        let mut rows = Rows::new(&write);
+        rows.open_all()?;
+        rows.set_number(REMOVED, 0)?;
+        drop(rows);
+        // Nothing is moved together here: that made a file that was just written longer.
+        commit(write)
     }
 
     /// Moves pages within the file and cuts off what is free at its end; waits for reads that are
