@@ -88,13 +88,21 @@ async fn one_stream(board: &mut Board, contestants: &[Contestant]) {
     for server in &servers {
         Connection::open(server.port).await.ask_ok(&create(&stream[0])).await;
     }
-    let mut all: Vec<[Vec<f64>; 4]> = servers.iter().map(|_| Default::default()).collect();
+    let mut all: Vec<[Vec<f64>; 5]> = servers.iter().map(|_| Default::default()).collect();
     for _ in 0..ROUNDS {
-        for (server, [rates, costs, p50s, p99s]) in servers.iter().zip(&mut all) {
+        for (server, [rates, costs, p50s, p99s, sizes]) in servers.iter().zip(&mut all) {
+            // Code that was never run is memory that was never read.
+            drop(open(server.port, &stream, 10).await);
+            settle().await;
+            let before = server.resident_bytes();
             // Readers are made anew: the protocol ends each after a minute.
             let readers = open(server.port, &stream, READERS).await;
-            let (deliveries, _) = flood(server, readers, &stream, FLOOD).await;
+            let (readers, deliveries, _) = flood(server, readers, &stream, FLOOD).await;
             rates.push(deliveries);
+            settle().await;
+            let more = server.resident_bytes().saturating_sub(before);
+            sizes.push(more as f64 / readers.len() as f64);
+            drop(readers);
             let readers = open(server.port, &stream, READERS).await;
             let (p50, p99, cost) = paced(server, readers, &stream[0]).await;
             costs.push(cost);
@@ -107,12 +115,18 @@ async fn one_stream(board: &mut Board, contestants: &[Contestant]) {
     board.add(&name, "over Rust", "", all.iter_mut().map(|[rates, ..]| per_s(rates)).collect());
     let name = format!("fan-out: one stream, {} messages/s, CPU per delivery", 1_000 / 20);
     board.add(&name, "10 µs", "", all.iter_mut().map(|[_, costs, ..]| micros(costs)).collect());
-    let p50 = |[_, _, p50s, _]: &mut [Vec<f64>; 4]| millis(p50s);
-    let p99 = |[.., p99s]: &mut [Vec<f64>; 4]| millis(p99s);
+    let p50 = |[_, _, p50s, ..]: &mut [Vec<f64>; 5]| millis(p50s);
+    let p99 = |[.., p99s, _]: &mut [Vec<f64>; 5]| millis(p99s);
     let name = "fan-out: one stream, 50 messages/s, p50";
     board.add(name, "below Rust", "", all.iter_mut().map(p50).collect());
     let name = "fan-out: one stream, 50 messages/s, p99";
     board.add(name, "below Rust", "", all.iter_mut().map(p99).collect());
+    let size = |[.., sizes]: &mut [Vec<f64>; 5]| {
+        let value = percentile(sizes, 100);
+        Cell { value, text: kib(value) }
+    };
+    let name = "memory: SSE reader after the flood, of 1,000";
+    board.add(name, "20 KiB", "", all.iter_mut().map(size).collect());
 }
 
 async fn many_streams(board: &mut Board, contestants: &[Contestant]) {
@@ -129,7 +143,7 @@ async fn many_streams(board: &mut Board, contestants: &[Contestant]) {
     for _ in 0..ROUNDS {
         for (server, [rates, costs]) in servers.iter().zip(&mut all) {
             let readers = open(server.port, &streams, READERS).await;
-            let (deliveries, cost) = flood(server, readers, &streams, EACH).await;
+            let (_, deliveries, cost) = flood(server, readers, &streams, EACH).await;
             rates.push(deliveries);
             costs.push(cost);
         }
@@ -171,7 +185,7 @@ async fn flood(
     readers: Vec<Reader>,
     streams: &[String],
     each: usize,
-) -> (f64, f64) {
+) -> (Vec<Reader>, f64, f64) {
     let (port, cpu, began) = (server.port, server.cpu(), Instant::now());
     let mut reading = JoinSet::new();
     for mut reader in readers {
@@ -179,7 +193,7 @@ async fn flood(
             let base = reader.seen;
             // What is not there by then is missing from the rate.
             let _late = tokio::time::timeout(PATIENCE, reader.until(base + each)).await;
-            reader.seen - base
+            (reader.seen - base, reader)
         });
     }
     let mut posting = JoinSet::new();
@@ -195,11 +209,11 @@ async fn flood(
         });
     }
     posting.join_all().await;
-    let seen: usize = reading.join_all().await.into_iter().sum();
+    let (seen, readers): (Vec<_>, Vec<_>) = reading.join_all().await.into_iter().unzip();
     let took = began.elapsed().as_secs_f64();
-    let deliveries = seen as f64;
+    let deliveries = seen.into_iter().sum::<usize>() as f64;
     let cost = (server.cpu() - cpu).as_secs_f64() / deliveries;
-    (deliveries / took, cost)
+    (readers, deliveries / took, cost)
 }
 
 /// Appends one message after the other. Over all readers and messages, from the append to the
