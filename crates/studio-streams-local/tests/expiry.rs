@@ -213,7 +213,9 @@ async fn reads_write_to_the_disk_only_now_and_then() {
         store.read(&path, Offset::Start, 1).await.unwrap();
     }
     store.ready().await.unwrap();
+    // One in a hundred seconds at most; several in one commit, or a later one, if the committer
+    // comes late.
     let commits = engine.commits() - before;
-    assert!((9..=11).contains(&commits), "{commits} commits");
+    assert!((1..=10).contains(&commits), "{commits} commits for 1,000 reads");
     store.stop().await;
 }
