@@ -26,6 +26,8 @@ pub(crate) enum What {
     /// Somebody reads the stream: its end is put off. Nobody waits for that.
     Touch {
         id: StreamId,
+        /// When, in Unix milliseconds.
+        at: u64,
     },
     Compact {
         reply: Reply<Compacted>,

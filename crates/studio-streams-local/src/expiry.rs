@@ -81,6 +81,11 @@ impl Expiries {
         ask
     }
 
+    /// Whether so much is known here alone that it is to be brought to the disk soon.
+    pub(crate) fn is_crowded(&self) -> bool {
+        USES_MAX <= self.uses().len()
+    }
+
     /// The last use of the stream as it is known here, if that is later than what the disk knows.
     pub(crate) fn later_use(&self, id: StreamId, info: &StreamInfo) -> Option<u64> {
         let known = self.uses().get(&id).copied()?;

@@ -4,7 +4,6 @@ use async_trait::async_trait;
 use studio_streams::{FollowSource, Frame, Frames, Offset, Record, StreamError, StreamPath};
 
 use crate::{
-    command::What,
     engine::{Answer, Ask, Place, StreamId, StreamInfo, Way},
     expiry::Hold,
     live::{End, Heard, Seat},
@@ -98,7 +97,7 @@ impl LocalFollow {
         let Some(held) = &mut self.hold else { return self.seat.changed().await };
         if tokio::time::timeout_at(held.tell_at(), self.seat.changed()).await.is_err() {
             held.touched = tokio::time::Instant::now();
-            self.store.tell(&self.path, What::Touch { id: self.id });
+            self.store.tell_of_use(&self.path, self.id);
         }
     }
 }

@@ -148,8 +148,10 @@ impl LocalStreams {
         sent
     }
 
-    /// Sends a command that nobody waits for; it is dropped if too much else waits.
-    pub(crate) fn tell(&self, path: &StreamPath, what: What) {
+    /// Tells the committer that the stream is in use. Nobody waits for that; it is dropped if too
+    /// much else waits.
+    pub(crate) fn tell_of_use(&self, path: &StreamPath, id: StreamId) {
+        let what = What::Touch { id, at: self.0.expiries.now() };
         self.submit(Command { path: path.clone(), what }).ok();
     }
 
@@ -220,7 +222,7 @@ impl LocalStreams {
             return Err(if kept { gone(path) } else { not_found(path) });
         }
         if is_use == Use::Yes && self.0.expiries.touch(row.id, &row.info) {
-            self.tell(path, What::Touch { id: row.id });
+            self.tell_of_use(path, row.id);
         }
         Ok(())
     }

@@ -31,7 +31,7 @@ impl Committer {
                 let result = self.delete(&path);
                 Answer::Delete(reply, result)
             }
-            What::Touch { id } => return self.bring_touch(&path, id),
+            What::Touch { id, at } => return self.bring_touch(&path, id, at),
             What::Compact { reply } => {
                 // What was decided is committed first, so that its callers do not wait.
                 self.commit();

@@ -45,8 +45,8 @@ impl Committer {
                 if self.remove(&path, &row).is_ok() {
                     tracing::debug!(stream.path = %path, "the time of {path} is over");
                 }
-            } else {
-                self.write_touch(&path, &row);
+            } else if let Some(at) = self.expiries.later_use(row.id, &row.info) {
+                self.put_touched(&path, &row, at);
             }
         }
         self.commit();
@@ -65,25 +65,27 @@ impl Committer {
     /// Notes a use of the stream.
     pub(super) fn touch(&mut self, path: &StreamPath, row: &StreamRow) {
         if self.expiries.touch(row.id, &row.info) {
-            self.write_touch(path, row);
+            self.put_touched(path, row, self.expiries.now());
         }
     }
 
-    /// Brings a use that a reader noted to the disk.
-    pub(super) fn bring_touch(&mut self, path: &StreamPath, id: StreamId) {
+    /// Brings a use that a reader told of to the disk, if what that knows is old.
+    pub(super) fn bring_touch(&mut self, path: &StreamPath, id: StreamId, at: u64) {
         if let Ok(Some(row)) = self.stream(path)
             && row.id == id
             && !row.info.deleted
         {
-            self.write_touch(path, &row);
+            let at = self.expiries.later_use(id, &row.info).map_or(at, |later| later.max(at));
+            let is_old = row.info.touch_late_ms() <= at.saturating_sub(row.info.touched);
+            if row.info.touched < at && (is_old || self.expiries.is_crowded()) {
+                self.put_touched(path, &row, at);
+            }
         }
     }
 
-    fn write_touch(&mut self, path: &StreamPath, row: &StreamRow) {
-        if let Some(at) = self.expiries.later_use(row.id, &row.info) {
-            let mut info = row.info.clone();
-            Arc::make_mut(&mut info).touched = at;
-            self.put(path, row.id, info);
-        }
+    fn put_touched(&mut self, path: &StreamPath, row: &StreamRow, at: u64) {
+        let mut info = row.info.clone();
+        Arc::make_mut(&mut info).touched = at;
+        self.put(path, row.id, info);
     }
 }
