@@ -24,16 +24,6 @@ use studio_streams_local::{Options, engine};
 use engine::Place;
 use store::{LocalStreams, Step};
 
-/// Takes the place of `src/command.rs`.
-mod command {
-    pub(crate) enum What {
-        Touch {
-            #[expect(dead_code, reason = "nobody is told")]
-            id: studio_streams_local::engine::StreamId,
-        },
-    }
-}
-
 /// Takes the place of `src/expiry.rs`.
 mod expiry {
     pub(crate) struct Hold;

@@ -12,7 +12,6 @@ use studio_streams_local::engine::{
 
 use crate::{
     Options,
-    command::What,
     follow::LocalFollow,
     live::{End, Hub},
 };
@@ -130,7 +129,7 @@ impl LocalStreams {
         self.page_bytes
     }
 
-    pub(crate) fn tell(&self, _path: &StreamPath, _what: What) {}
+    pub(crate) fn tell_of_use(&self, _path: &StreamPath, _id: StreamId) {}
 }
 
 pub(crate) struct Reads<'a>(&'a MemoryEngine);
