@@ -45,6 +45,8 @@ pub(crate) fn test(args: &[String]) -> Done {
 pub(crate) fn bench(words: &[String]) -> Done {
     let figures = ["bench", "--package", "studio-server", "--bench", "figures", "--"];
     step("figures", || run(cargo().args(figures).args(words)))?;
+    let streams = ["bench", "--package", "studio-server", "--bench", "streams", "--"];
+    step("streams, beside the official servers", || run(cargo().args(streams).args(words)))?;
     if !words.is_empty() {
         return Ok(());
     }

@@ -21,7 +21,7 @@ Usage: cargo xtask COMMAND
                  the folders in tools; nothing is done twice
   test           setup, then everything: format, lints, tests, documentation tests
   test ARGS...   setup, then only `cargo test ARGS...`, for example: test -p studio-flows
-  bench          setup, then the benchmarks: about five minutes
+  bench          setup, then the benchmarks: about twelve minutes
   bench WORDS... setup, then only the figures whose names have one of WORDS: bench start fan-out
   help           this text
 ";
@@ -33,7 +33,9 @@ fn main() -> ExitCode {
     let done = match command.as_deref() {
         Some("setup") if rest.is_empty() => setup::run(),
         Some("test") => setup::run().and_then(|()| checks::test(&rest)),
-        Some("bench") => setup::run().and_then(|()| checks::bench(&rest)),
+        Some("bench") => {
+            setup::run().and_then(|()| setup::for_bench()).and_then(|()| checks::bench(&rest))
+        }
         None | Some("help" | "-h" | "--help") => {
             print!("{HELP}");
             Ok(())

@@ -25,6 +25,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("docker", "docker.io"),
 ];
 
+/// The version of the crate `durable-streams`.
+const RUST_SERVER: &str = "0.1.5";
+
 /// How long an engine may take to answer after its start.
 const ENGINE_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -37,6 +40,21 @@ pub(crate) fn run() -> Done {
     step("packages of tools", node::packages)?;
     println!("==> setup: ready after {:.1} s", start.elapsed().as_secs_f64());
     Ok(())
+}
+
+/// What only the benchmarks need: the official Rust server of the streams' protocol, to be measured
+/// beside. `contestant.rs` of the benchmark looks in the same place.
+pub(crate) fn for_bench() -> Done {
+    step("the official Rust server of Durable Streams", || {
+        let root = cache_dir()?.join("durable-streams");
+        if root.join("bin/durable-streams-server").is_file() {
+            return Ok(());
+        }
+        println!("    installing durable-streams {RUST_SERVER}");
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        cargo.args(["install", "--quiet", "--locked", "durable-streams", "--version", RUST_SERVER]);
+        run_quietly(cargo.arg("--root").arg(root)).map(drop)
+    })
 }
 
 fn packages() -> Done {

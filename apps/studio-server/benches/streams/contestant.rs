@@ -15,6 +15,7 @@ use nix::{
     },
     unistd::Pid,
 };
+use studio_testkit::{NodeTool, needs};
 use tempfile::TempDir;
 use tokio::{
     net::TcpStream,
@@ -34,8 +35,7 @@ pub(crate) struct Contestant {
     pub(crate) name: &'static str,
     program: PathBuf,
     args: fn(port: u16, dir: &Path) -> Vec<OsString>,
-    /// Where the program's own packages lie.
-    home: Option<PathBuf>,
+    packages: Option<NodeTool>,
     /// Whether it holds a file open for each stream.
     pub(crate) file_per_stream: bool,
 }
@@ -46,10 +46,10 @@ pub(crate) fn all() -> Vec<Contestant> {
         name: "studio",
         program: env!("CARGO_BIN_EXE_studio-server").into(),
         args: |port, dir| words(&["--port", &port.to_string(), "--data-dir"], dir),
-        home: None,
+        packages: None,
         file_per_stream: false,
     }];
-    let rust = cache_dir().join("durable-streams/bin/durable-streams-server");
+    let rust = needs::cache_dir().join("durable-streams/bin/durable-streams-server");
     if rust.is_file() {
         all.push(Contestant {
             name: "official Rust",
@@ -59,15 +59,14 @@ pub(crate) fn all() -> Vec<Contestant> {
                 let port = port.to_string();
                 words(&["--durability", "wal", "--port", &port, "--data-dir"], dir)
             },
-            home: None,
+            packages: None,
             file_per_stream: true,
         });
     } else {
         eprintln!("left out: the official Rust server, since there is no {}", rust.display());
     }
-    let tools = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tools/durable-streams");
-    let home = std::env::var_os("DURABLE_STREAMS_NODE").map_or(tools, PathBuf::from);
-    if home.join("node_modules/@durable-streams/server").is_dir() {
+    // It panics, with a message that says what to install, where the packages are not there.
+    if let Ok(packages) = std::panic::catch_unwind(NodeTool::durable_streams) {
         all.push(Contestant {
             name: "official Node",
             program: "node".into(),
@@ -77,11 +76,11 @@ pub(crate) fn all() -> Vec<Contestant> {
                 let port = port.to_string();
                 words(&["--input-type=module", "--eval", script, &port], dir)
             },
-            home: Some(home),
+            packages: Some(packages),
             file_per_stream: false,
         });
     } else {
-        eprintln!("left out: the official Node server, since {} has none", home.display());
+        eprintln!("left out: the official Node server, since its packages are not installed");
     }
     if let Ok(without) = std::env::var(WITHOUT) {
         all.retain(|contestant| !without.split(',').any(|name| name == contestant.name));
@@ -91,13 +90,6 @@ pub(crate) fn all() -> Vec<Contestant> {
 
 fn words(words: &[&str], dir: &Path) -> Vec<OsString> {
     words.iter().map(OsString::from).chain([dir.into()]).collect()
-}
-
-/// Where `cargo xtask setup` keeps what it fetched.
-fn cache_dir() -> PathBuf {
-    let base = std::env::var_os("XDG_CACHE_HOME").filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    base.unwrap_or_else(home).join("agent-studio")
 }
 
 /// Lets this process, and with it the servers that it starts, hold as many files open as it may.
@@ -162,8 +154,8 @@ impl Server<'_> {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .kill_on_drop(true);
-        if let Some(home) = &self.of.home {
-            command.current_dir(home);
+        if let Some(packages) = &self.of.packages {
+            command.current_dir(packages.dir());
         }
         self.child = Some(command.spawn().unwrap());
         let answered = async {
