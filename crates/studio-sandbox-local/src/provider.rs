@@ -1,7 +1,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
@@ -28,6 +28,8 @@ pub(crate) const MARK: &str = "STUDIO_SANDBOX";
 const SWEEP_PATIENCE: Duration = Duration::from_secs(10);
 /// Directories that are being removed. Not a session's id, so never taken for a sandbox.
 const TRASH: &str = ".removed";
+/// Directories that are being made. As before.
+const HALF_MADE: &str = ".making";
 
 /// What can be chosen of the local provider.
 #[derive(Clone, Debug, Default)]
@@ -122,6 +124,10 @@ fn open_root(root: &Path) -> io::Result<PathBuf> {
     let root = root.canonicalize()?;
     remove_tree(&root.join(TRASH))?;
     std::fs::create_dir_all(root.join(TRASH))?;
+    // What a killed server left; an older one that still runs may be making one just now.
+    if let Err(error) = remove_tree(&root.join(HALF_MADE)) {
+        tracing::debug!(%error, "half-made sandboxes are left for the next start");
+    }
     Ok(root)
 }
 
@@ -244,66 +250,93 @@ impl LocalProvider {
         let session = record.session;
         let place = Place::new(&self.shared.root, session);
         let failed = |error: io::Error| {
-            if error.kind() == io::ErrorKind::AlreadyExists {
+            let taken = [io::ErrorKind::AlreadyExists, io::ErrorKind::DirectoryNotEmpty];
+            if taken.contains(&error.kind()) {
                 return SandboxError::Exists { id: session.to_string() };
             }
             let tried = "making a local sandbox".to_owned();
             SandboxError::Vendor { tried, source: error.into() }
         };
-        let dir = place.dir().to_owned();
-        let inode = blocking(move || {
-            use std::os::unix::fs::{DirBuilderExt, MetadataExt};
-            std::fs::DirBuilder::new().mode(0o700).create(&dir)?;
-            Ok(std::fs::symlink_metadata(dir)?.ino())
-        })
-        .await
-        .map_err(failed)?;
         // From here on there is something to be removed, whatever cuts this off.
-        let mut half_made = HalfMade { root: Some(self.shared.root.clone()), session, inode };
-        let (made, written) = (place.clone(), record.clone());
-        blocking(move || {
-            std::fs::create_dir(made.tmp())?;
-            let project = made.home().join("workspace").join(written.project.as_str());
-            std::fs::create_dir_all(project)?;
-            made.write_record(&written)
-        })
-        .await
-        .map_err(failed)?;
+        let mut half_made = HalfMade::new(self.shared.root.clone(), session);
+        let (making, written) = (Arc::clone(&half_made.making), record.clone());
+        blocking(move || making.put_in_place(&place, &written)).await.map_err(failed)?;
         let sandbox = self.sandbox(record)?;
         sandbox.hold().await?;
-        half_made.root = None;
+        half_made.is_whole = true;
         Ok(sandbox)
     }
 }
 
 /// Removes a sandbox whose making failed or was dropped.
+///
+/// Another server may take the session over meanwhile, remove the sandbox and make its own: that
+/// one is not ours to remove. So each making has a name of its own, which lies in its sandbox.
 struct HalfMade {
-    root: Option<PathBuf>,
+    making: Arc<Making>,
+    is_whole: bool,
+}
+
+struct Making {
+    root: PathBuf,
     session: SessionId,
-    /// The directory's. Another server may have taken the session over meanwhile, removed the
-    /// directory and made its own: that one is not ours to remove.
-    inode: u64,
+    name: String,
+    /// Whether nobody wants it any more. Held while the directory is made.
+    dropped: Mutex<bool>,
+}
+
+impl Making {
+    fn half(&self) -> Place {
+        Place::half_made(self.root.join(HALF_MADE).join(&self.name))
+    }
+
+    /// Makes the directory under another name and then gives it its own, whole: one that is made
+    /// by somebody else at the same time is neither touched nor mixed with.
+    fn put_in_place(&self, place: &Place, record: &Record) -> io::Result<()> {
+        use std::os::unix::fs::DirBuilderExt;
+        let dropped = self.dropped.lock().unwrap_or_else(PoisonError::into_inner);
+        if *dropped {
+            return Err(io::ErrorKind::Interrupted.into());
+        }
+        let half = self.half();
+        std::fs::create_dir_all(self.root.join(HALF_MADE))?;
+        std::fs::DirBuilder::new().mode(0o700).create(half.dir())?;
+        std::fs::create_dir(half.tmp())?;
+        std::fs::create_dir_all(half.home().join("workspace").join(record.project.as_str()))?;
+        half.write_making(&self.name)?;
+        half.write_record(record)?;
+        // Refused where something lies: a sandbox is never empty.
+        std::fs::rename(half.dir(), place.dir())
+    }
+
+    fn undo(&self) -> io::Result<()> {
+        *self.dropped.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        remove_tree(self.half().dir())?;
+        if Place::new(&self.root, self.session).is_of(&self.name) {
+            destroy(&self.root, self.session)?;
+        }
+        Ok(())
+    }
 }
 
 impl HalfMade {
-    fn is_there(root: &Path, session: SessionId, inode: u64) -> bool {
-        use std::os::unix::fs::MetadataExt;
-        let there = std::fs::symlink_metadata(Place::new(root, session).dir());
-        there.is_ok_and(|there| there.ino() == inode)
+    fn new(root: PathBuf, session: SessionId) -> Self {
+        let name = SessionId::random().to_string();
+        let making = Making { root, session, name, dropped: Mutex::default() };
+        Self { making: Arc::new(making), is_whole: false }
     }
 }
 
 impl Drop for HalfMade {
     fn drop(&mut self) {
-        let (Some(root), Ok(runtime)) = (self.root.take(), tokio::runtime::Handle::try_current())
-        else {
+        if self.is_whole {
             return;
-        };
-        let (session, inode) = (self.session, self.inode);
+        }
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else { return };
+        let making = Arc::clone(&self.making);
         runtime.spawn_blocking(move || {
-            if Self::is_there(&root, session, inode)
-                && let Err(error) = destroy(&root, session)
-            {
+            if let Err(error) = making.undo() {
+                let session = making.session;
                 tracing::warn!(
                     session.id = %session, %error,
                     "a half-made local sandbox could not be removed; deleting its session tries again"

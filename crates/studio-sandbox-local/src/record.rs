@@ -55,6 +55,9 @@ fn boot() -> io::Result<String> {
     Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
+/// The file that says which making a sandbox is of.
+const MAKING: &str = "making";
+
 /// Where the parts of a sandbox lie.
 #[derive(Clone, Debug)]
 pub(crate) struct Place(PathBuf);
@@ -64,8 +67,23 @@ impl Place {
         Self(root.join(session.to_string()))
     }
 
+    /// A sandbox that is being made, before it is put where its session's lies.
+    pub(crate) fn half_made(dir: PathBuf) -> Self {
+        Self(dir)
+    }
+
     pub(crate) fn dir(&self) -> &Path {
         &self.0
+    }
+
+    /// Notes which making this sandbox is of.
+    pub(crate) fn write_making(&self, making: &str) -> io::Result<()> {
+        std::fs::write(self.0.join(MAKING), making)
+    }
+
+    /// Whether what lies here is of this making.
+    pub(crate) fn is_of(&self, making: &str) -> bool {
+        std::fs::read(self.0.join(MAKING)).is_ok_and(|found| found == making.as_bytes())
     }
 
     pub(crate) fn home(&self) -> PathBuf {
