@@ -27,6 +27,8 @@ impl Inner {
     }
 
     async fn put_down_quiet(&self, live: &Arc<Live>) {
+        // An agent that is being started is not quiet, however long that takes.
+        let Ok(_launching) = live.launching.try_lock() else { return };
         match live.bridge.state().await {
             Ok(state) if state.activity != Activity::Idle => return,
             Ok(_) | Err(_) => {}

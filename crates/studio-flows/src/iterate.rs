@@ -9,6 +9,9 @@ use studio_sandbox::SandboxState;
 
 use crate::{FlowError, Studio, inner::Inner, live::Live, prepare::log, words::QueuedMessage};
 
+/// How often a session is taken up for one message, when it is put down again and again.
+const TAKE_UP_ATTEMPTS_MAX: u32 = 3;
+
 impl Studio {
     /// Says something to the agent; it hears it now, or when it can.
     pub async fn iterate(&self, id: SessionId, request: String) -> Result<(), FlowError> {
@@ -47,21 +50,31 @@ impl Inner {
             return Err(FlowError::NoSandbox(id));
         }
         self.check_budget(id)?;
-        let live = self.live(id).await?;
+        let mut live = self.live(id).await?;
         if live.sandbox().is_none() {
             return Err(FlowError::NoSandbox(id));
         }
         // Before the agent hears it: a server that dies in between is followed by one that looks.
         self.update(id, |u| u.status = Some(SessionStatus::Running)).await?;
-        let said = match live.bridge.say(text.clone(), sender.clone()).await {
-            Ok(_message) => Ok(()),
-            Err(BridgeError::NoAgent(_)) => self.relaunch(&live, text, sender).await,
-            // It was quiet and is being put down: taken up again.
-            Err(BridgeError::Ended(_)) => {
-                let live = self.live(id).await?;
-                self.relaunch(&live, text, sender).await
+        let mut attempts = 1;
+        let said = loop {
+            let said = match live.bridge.say(text.clone(), sender.clone()).await {
+                Ok(_message) => Ok(()),
+                Err(BridgeError::NoAgent(_)) => {
+                    self.relaunch(&live, text.clone(), sender.clone()).await
+                }
+                Err(error) => Err(FlowError::bridge(id, &error)),
+            };
+            let ended = matches!(
+                &said,
+                Err(FlowError::Bridge { source, .. }) if matches!(**source, BridgeError::Ended(_))
+            );
+            if !ended || attempts == TAKE_UP_ATTEMPTS_MAX {
+                break said;
             }
-            Err(error) => Err(FlowError::bridge(id, &error)),
+            // It was quiet and has been put down, and did not hear this: taken up again.
+            attempts += 1;
+            live = self.live(id).await?;
         };
         if said.is_err() && record.info.status != SessionStatus::Running {
             self.update(id, |u| u.status = Some(record.info.status)).await?;
