@@ -5,8 +5,8 @@
 
 use std::{
     collections::BTreeSet,
-    fs::{self, File},
-    io,
+    fs,
+    io::{self, BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
     thread,
@@ -15,37 +15,42 @@ use std::{
 use crate::machine::root;
 use crate::step::{Done, run, words};
 
-/// Runs every test of the workspace, documentation tests too. The first lane's output comes after
-/// the second's.
+/// What stands before each line of the first lane.
+const FIRST: &str = "server | ";
+
+/// Runs every test of the workspace, documentation tests too.
 pub(crate) fn run_all(cargo: fn() -> Command) -> Done {
     let unreadable = |error: io::Error| format!("the tests' folders cannot be listed: {error}");
     let (first, second) = names().map_err(unreadable)?;
-    let log = std::env::temp_dir().join(format!("agent-studio-tests-{}.log", std::process::id()));
-    let mut of_server = tests(cargo(), &first);
+    let of_server = tests(cargo(), &first);
     let mut others = tests(cargo(), &second);
     others.args(["--lib", "--bins"]);
     let mut documentation = cargo();
     documentation.args(["test", "--workspace", "--no-fail-fast", "--doc"]);
 
-    let server_log = log.clone();
-    let lane = thread::spawn(move || run_into(&mut of_server, &server_log));
+    let lane = thread::spawn(move || run_marked(of_server, FIRST));
     let mut done = vec![run(&mut others), run(&mut documentation)];
     done.push(lane.join().unwrap_or_else(|_| Err("a lane of the tests broke".to_owned())));
-    // What is not there was told by the lane.
-    if let Ok(mut file) = File::open(&log) {
-        io::copy(&mut file, &mut io::stdout()).ok();
-        fs::remove_file(&log).ok();
-    }
     let failed: Vec<String> = done.into_iter().filter_map(Result::err).collect();
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
 
-fn run_into(command: &mut Command, log: &Path) -> Done {
-    let told = |error: io::Error| format!("{}: {error}", words(command));
-    let file = File::create(log).map_err(told)?;
-    let same = file.try_clone().map_err(told)?;
-    command.stdout(Stdio::from(file)).stderr(Stdio::from(same));
-    run(command)
+/// Runs a command to its end; each line that it says is passed on as it comes, with `mark` before
+/// it, so that the lines of two commands can be told apart.
+fn run_marked(mut command: Command, mark: &str) -> Done {
+    let words = words(&command);
+    let told = |error: io::Error| format!("{words}: {error}");
+    let (said, say) = io::pipe().map_err(told)?;
+    command.stdout(say.try_clone().map_err(told)?).stderr(say).stdin(Stdio::null());
+    let mut child = command.spawn().map_err(told)?;
+    // It holds the other ends of the pipe, and nobody else may: their end is the end of all lines.
+    drop(command);
+    for line in BufReader::new(said).split(b'\n') {
+        // A test may say what is no text.
+        println!("{mark}{}", String::from_utf8_lossy(&line.map_err(told)?));
+    }
+    let status = child.wait().map_err(told)?;
+    if status.success() { Ok(()) } else { Err(format!("{words} ended with {status}")) }
 }
 
 fn tests(mut cargo: Command, names: &BTreeSet<String>) -> Command {
@@ -94,6 +99,15 @@ fn entries(folder: &Path) -> io::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_a_marked_command_says_is_read_to_its_end() {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", "echo out; echo err >&2; printf last; exit 3"]);
+        let why = run_marked(shell, "").unwrap_err();
+        assert!(why.ends_with("ended with exit status: 3"), "{why}");
+        assert_eq!(run_marked(Command::new("true"), ""), Ok(()));
+    }
 
     #[test]
     fn every_test_program_is_in_one_lane() {
