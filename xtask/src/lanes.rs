@@ -9,7 +9,9 @@ use std::{
     io::{self, BufRead as _, BufReader},
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::mpsc,
     thread,
+    time::Duration,
 };
 
 use crate::machine::root;
@@ -17,6 +19,8 @@ use crate::step::{Done, run, words};
 
 /// What stands before each line of the first lane.
 const FIRST: &str = "server | ";
+/// How long the last lines may take once the command has ended.
+const LAST_LINES: Duration = Duration::from_secs(5);
 
 /// Runs every test of the workspace, documentation tests too.
 pub(crate) fn run_all(cargo: fn() -> Command) -> Done {
@@ -43,13 +47,20 @@ fn run_marked(mut command: Command, mark: &str) -> Done {
     let (said, say) = io::pipe().map_err(told)?;
     command.stdout(say.try_clone().map_err(told)?).stderr(say).stdin(Stdio::null());
     let mut child = command.spawn().map_err(told)?;
-    // It holds the other ends of the pipe, and nobody else may: their end is the end of all lines.
+    // It holds the other ends of the pipe.
     drop(command);
-    for line in BufReader::new(said).split(b'\n') {
-        // A test may say what is no text.
-        println!("{mark}{}", String::from_utf8_lossy(&line.map_err(told)?));
-    }
+    let (all_is_read, wait_for_all) = mpsc::channel();
+    let mark = mark.to_owned();
+    thread::spawn(move || {
+        for line in BufReader::new(said).split(b'\n').map_while(Result::ok) {
+            // A test may say what is no text.
+            println!("{mark}{}", String::from_utf8_lossy(&line));
+        }
+        all_is_read.send(()).ok();
+    });
     let status = child.wait().map_err(told)?;
+    // A process that a test has left behind may hold the pipe for ever.
+    wait_for_all.recv_timeout(LAST_LINES).ok();
     if status.success() { Ok(()) } else { Err(format!("{words} ended with {status}")) }
 }
 
@@ -101,7 +112,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_marked_command_says_is_read_to_its_end() {
+    fn what_a_marked_command_says_is_read_and_its_end_is_told() {
         let mut shell = Command::new("sh");
         shell.args(["-c", "echo out; echo err >&2; printf last; exit 3"]);
         let why = run_marked(shell, "").unwrap_err();
