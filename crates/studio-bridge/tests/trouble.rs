@@ -20,8 +20,7 @@ use studio_bridge::{
 use studio_events::{EngineEvent, InternalEvent, LogLevel};
 use studio_ids::SessionId;
 use studio_streams::{
-    Appended, Batch, CreateOptions, Created, Deleted, Follow, Head, MemoryStreams, Offset, Page,
-    ProducerStamp, StreamError, StreamPath, StreamStore, Write, Written,
+    Disturb, MemoryStreams, StreamError, StreamPath, StreamStore, Write, Written,
 };
 use studio_testkit::{processes_under, wait_for};
 use tokio::time::Instant;
@@ -55,13 +54,12 @@ impl Moody {
 }
 
 #[async_trait]
-impl StreamStore for Moody {
-    async fn append(
-        &self,
-        path: &StreamPath,
-        batch: Batch,
-        by: Option<ProducerStamp>,
-    ) -> Result<Appended, StreamError> {
+impl Disturb for Moody {
+    fn inner(&self) -> &dyn StreamStore {
+        &self.store
+    }
+
+    async fn on_write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
         let (mood, count) = {
             let mut mood = self.mood.lock().unwrap();
             mood.1 += 1;
@@ -73,69 +71,15 @@ impl StreamStore for Moody {
             source: "the line went dead".into(),
         };
         match mood {
-            Mood::Good => self.store.append(path, batch, by).await,
+            Mood::Good => self.store.write(path, write).await,
             Mood::Full => Err(StreamError::Busy),
             Mood::ReadOnly => Err(StreamError::ReadOnly { reason: "the disk is full".to_owned() }),
             Mood::Broken => Err(failed()),
             Mood::Forgetful => {
-                let appended = self.store.append(path, batch, by).await;
-                if count.is_multiple_of(2) { Err(failed()) } else { appended }
+                let written = self.store.write(path, write).await;
+                if count.is_multiple_of(2) { Err(failed()) } else { written }
             }
         }
-    }
-
-    async fn create(
-        &self,
-        path: &StreamPath,
-        options: CreateOptions,
-    ) -> Result<Created, StreamError> {
-        self.store.create(path, options).await
-    }
-
-    async fn read(&self, path: &StreamPath, from: Offset, max: usize) -> Result<Page, StreamError> {
-        self.store.read(path, from, max).await
-    }
-
-    async fn read_back(
-        &self,
-        path: &StreamPath,
-        before: Offset,
-        max: usize,
-    ) -> Result<Page, StreamError> {
-        self.store.read_back(path, before, max).await
-    }
-
-    async fn follow(&self, path: &StreamPath, from: Offset) -> Result<Follow, StreamError> {
-        self.store.follow(path, from).await
-    }
-
-    async fn head(&self, path: &StreamPath) -> Result<Head, StreamError> {
-        self.store.head(path).await
-    }
-
-    async fn write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
-        self.store.write(path, write).await
-    }
-
-    async fn close(&self, path: &StreamPath) -> Result<(), StreamError> {
-        self.store.close(path).await
-    }
-
-    async fn delete(&self, path: &StreamPath) -> Result<Deleted, StreamError> {
-        self.store.delete(path).await
-    }
-
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&StreamPath>,
-        max: usize,
-    ) -> Result<Vec<StreamPath>, StreamError> {
-        self.store.list(prefix, after, max).await
-    }
-
-    async fn ready(&self) -> Result<(), StreamError> {
-        self.store.ready().await
     }
 }
 

@@ -5,7 +5,7 @@
 //! stream is made), [`StreamStore`] (the port), [`rules`] (what becomes of a create and a write),
 //! [`SessionWriter`] (one owner of what a server writes to one stream), [`MemoryStreams`] (the
 //! store for tests), [`copy`] (all of one store into another), `contract` (the tests every store
-//! passes; a feature).
+//! passes; a feature), `Disturb` (a store that tests disturb; the feature `testing`).
 
 mod clock;
 mod content_type;
@@ -13,6 +13,8 @@ mod content_type;
 pub mod contract;
 pub mod copy;
 mod create;
+#[cfg(feature = "testing")]
+mod disturb;
 mod follow;
 mod frame;
 mod memory;
@@ -28,6 +30,8 @@ mod writer;
 pub use clock::Clock;
 pub use content_type::{BadContentType, ContentType};
 pub use create::{CreateOptions, Created, Expiry, Fork, Head};
+#[cfg(feature = "testing")]
+pub use disturb::Disturb;
 pub use follow::{Follow, FollowSource, Frames};
 pub use frame::{Encoding, Frame};
 pub use memory::MemoryStreams;

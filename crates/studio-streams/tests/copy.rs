@@ -12,8 +12,8 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use studio_streams::{
-    Batch, ContentType, CreateOptions, Created, Deleted, Expiry, Follow, Fork, Head, MemoryStreams,
-    Offset, Page, ProducerStamp, StreamError, StreamPath, StreamStore, Write, Written,
+    Batch, ContentType, CreateOptions, Created, Disturb, Expiry, Fork, Head, MemoryStreams, Offset,
+    Page, StreamError, StreamPath, StreamStore, Write, Written,
     copy::{CopyError, CopyOptions, CopyProgress, CopyReport, copy},
 };
 
@@ -55,9 +55,11 @@ impl Target {
         write
     }
 
-    fn is_dead(&self) -> bool {
+    /// The store, as long as it lives.
+    fn alive(&self, path: &StreamPath) -> Result<&MemoryStreams, StreamError> {
         let limit = self.dies_after.load(SeqCst);
-        0 < limit && limit <= self.writes.load(SeqCst)
+        let is_dead = 0 < limit && limit <= self.writes.load(SeqCst);
+        if is_dead { Err(dead(path)) } else { Ok(&self.store) }
     }
 }
 
@@ -66,11 +68,21 @@ fn dead(path: &StreamPath) -> StreamError {
 }
 
 #[async_trait]
-impl StreamStore for Target {
-    async fn write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
-        if self.is_dead() {
-            return Err(dead(path));
-        }
+impl Disturb for Target {
+    fn inner(&self) -> &dyn StreamStore {
+        &self.store
+    }
+
+    async fn on_create(
+        &self,
+        path: &StreamPath,
+        options: CreateOptions,
+    ) -> Result<Created, StreamError> {
+        self.alive(path)?.create(path, options).await
+    }
+
+    async fn on_write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
+        self.alive(path)?;
         self.writes.fetch_add(1, SeqCst);
         let write = match self.has_own_ways {
             true => Self::in_its_own_ways(write, &self.store.head(path).await?.content_type),
@@ -81,48 +93,18 @@ impl StreamStore for Target {
         let lost = self.losses.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
         if lost { Err(dead(path)) } else { written }
     }
-    async fn create(&self, path: &StreamPath, o: CreateOptions) -> Result<Created, StreamError> {
-        if self.is_dead() {
-            return Err(dead(path));
-        }
-        self.store.create(path, o).await
-    }
-    async fn read(&self, path: &StreamPath, from: Offset, max: usize) -> Result<Page, StreamError> {
-        if self.is_dead() {
-            return Err(dead(path));
-        }
-        self.store.read(path, from, max).await
-    }
-    async fn read_back(
+
+    async fn on_read(
         &self,
         path: &StreamPath,
-        b: Offset,
+        from: Offset,
         max: usize,
     ) -> Result<Page, StreamError> {
-        self.store.read_back(path, b, max).await
+        self.alive(path)?.read(path, from, max).await
     }
-    async fn follow(&self, path: &StreamPath, from: Offset) -> Result<Follow, StreamError> {
-        self.store.follow(path, from).await
-    }
-    async fn head(&self, path: &StreamPath) -> Result<Head, StreamError> {
-        if self.is_dead() {
-            return Err(dead(path));
-        }
-        self.store.head(path).await
-    }
-    async fn delete(&self, path: &StreamPath) -> Result<Deleted, StreamError> {
-        self.store.delete(path).await
-    }
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&StreamPath>,
-        max: usize,
-    ) -> Result<Vec<StreamPath>, StreamError> {
-        self.store.list(prefix, after, max).await
-    }
-    async fn ready(&self) -> Result<(), StreamError> {
-        self.store.ready().await
+
+    async fn on_head(&self, path: &StreamPath) -> Result<Head, StreamError> {
+        self.alive(path)?.head(path).await
     }
 }
 
@@ -370,9 +352,13 @@ async fn a_target_that_writes_something_else_is_found_out() {
     /// Loses the second record of every batch.
     struct Careless(MemoryStreams);
     #[async_trait]
-    impl StreamStore for Careless {
-        async fn write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
-            let by: Option<ProducerStamp> = write.by.clone();
+    impl Disturb for Careless {
+        fn inner(&self) -> &dyn StreamStore {
+            &self.0
+        }
+
+        async fn on_write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
+            let by = write.by.clone();
             let mut records = write.into_batch().unwrap().into_records();
             if 1 < records.len() {
                 records.remove(1);
@@ -380,40 +366,6 @@ async fn a_target_that_writes_something_else_is_found_out() {
             let mut write = Write::records(Batch::new(records).unwrap());
             write.by = by;
             self.0.write(path, write).await
-        }
-        async fn create(&self, p: &StreamPath, o: CreateOptions) -> Result<Created, StreamError> {
-            self.0.create(p, o).await
-        }
-        async fn read(&self, p: &StreamPath, f: Offset, max: usize) -> Result<Page, StreamError> {
-            self.0.read(p, f, max).await
-        }
-        async fn read_back(
-            &self,
-            p: &StreamPath,
-            b: Offset,
-            max: usize,
-        ) -> Result<Page, StreamError> {
-            self.0.read_back(p, b, max).await
-        }
-        async fn follow(&self, p: &StreamPath, f: Offset) -> Result<Follow, StreamError> {
-            self.0.follow(p, f).await
-        }
-        async fn head(&self, p: &StreamPath) -> Result<Head, StreamError> {
-            self.0.head(p).await
-        }
-        async fn delete(&self, p: &StreamPath) -> Result<Deleted, StreamError> {
-            self.0.delete(p).await
-        }
-        async fn list(
-            &self,
-            prefix: &str,
-            after: Option<&StreamPath>,
-            max: usize,
-        ) -> Result<Vec<StreamPath>, StreamError> {
-            self.0.list(prefix, after, max).await
-        }
-        async fn ready(&self) -> Result<(), StreamError> {
-            self.0.ready().await
         }
     }
     let from = Arc::new(MemoryStreams::new());

@@ -9,8 +9,8 @@ use std::sync::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use studio_streams::{
-    Appended, Batch, CreateOptions, Created, Deleted, Follow, Head, MemoryStreams, Offset, Page,
-    ProducerStamp, SessionWriter, StreamError, StreamPath, StreamStore, Write, Written,
+    Appended, Batch, CreateOptions, Disturb, MemoryStreams, Offset, SessionWriter, StreamError,
+    StreamPath, StreamStore, Write, Written,
 };
 
 /// Does every append, and then says of the next `losses` ones that they failed; before that, it
@@ -30,68 +30,27 @@ fn count_down(counter: &AtomicUsize) -> bool {
 }
 
 #[async_trait]
-impl StreamStore for Unreliable {
-    async fn append(
-        &self,
-        path: &StreamPath,
-        batch: Batch,
-        by: Option<ProducerStamp>,
-    ) -> Result<Appended, StreamError> {
+impl Disturb for Unreliable {
+    fn inner(&self) -> &dyn StreamStore {
+        &self.store
+    }
+
+    async fn on_write(&self, path: &StreamPath, mut write: Write) -> Result<Written, StreamError> {
         if count_down(&self.refusals) {
             return Err(StreamError::Busy);
         }
         let loses = count_down(&self.losses);
-        let by = by.filter(|_| !(loses && self.forgets));
-        let appended = self.store.append(path, batch, by).await?;
+        write.by = write.by.filter(|_| !(loses && self.forgets));
+        let written = self.store.write(path, write).await?;
         if loses {
             let source = "the answer was lost".into();
             return Err(StreamError::Failed { path: path.clone(), tried: "appended to", source });
         }
-        Ok(appended)
+        Ok(written)
     }
 
-    async fn create(&self, path: &StreamPath, o: CreateOptions) -> Result<Created, StreamError> {
-        self.store.create(path, o).await
-    }
-    async fn read(&self, path: &StreamPath, from: Offset, max: usize) -> Result<Page, StreamError> {
-        self.store.read(path, from, max).await
-    }
-    async fn read_back(
-        &self,
-        path: &StreamPath,
-        b: Offset,
-        max: usize,
-    ) -> Result<Page, StreamError> {
-        self.store.read_back(path, b, max).await
-    }
-    async fn follow(&self, path: &StreamPath, from: Offset) -> Result<Follow, StreamError> {
-        self.store.follow(path, from).await
-    }
-    async fn head(&self, path: &StreamPath) -> Result<Head, StreamError> {
-        self.store.head(path).await
-    }
-    async fn write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
-        self.store.write(path, write).await
-    }
-    async fn close(&self, path: &StreamPath) -> Result<(), StreamError> {
-        self.store.close(path).await
-    }
-    async fn delete(&self, path: &StreamPath) -> Result<Deleted, StreamError> {
-        self.store.delete(path).await
-    }
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&StreamPath>,
-        max: usize,
-    ) -> Result<Vec<StreamPath>, StreamError> {
-        self.store.list(prefix, after, max).await
-    }
-    fn remembers_producers(&self) -> bool {
+    fn does_remember_producers(&self) -> bool {
         !self.forgets
-    }
-    async fn ready(&self) -> Result<(), StreamError> {
-        self.store.ready().await
     }
 }
 

@@ -7,8 +7,7 @@ use async_trait::async_trait;
 use studio_events::SessionTotals;
 use studio_ids::RunId;
 use studio_streams::{
-    CreateOptions, Created, Deleted, Follow, Head, MemoryStreams, Page, StreamPath, StreamStore,
-    Write, Written,
+    CreateOptions, Disturb, MemoryStreams, StreamPath, StreamStore, Write, Written,
 };
 
 use super::*;
@@ -34,59 +33,17 @@ struct Counting {
 }
 
 #[async_trait]
-impl StreamStore for Counting {
-    async fn write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
+impl Disturb for Counting {
+    fn inner(&self) -> &dyn StreamStore {
+        &self.store
+    }
+
+    async fn on_write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
         if self.busy.load(Ordering::SeqCst) {
             return Err(StreamError::Busy);
         }
         self.writes.fetch_add(1, Ordering::SeqCst);
         self.store.write(path, write).await
-    }
-
-    async fn create(
-        &self,
-        path: &StreamPath,
-        options: CreateOptions,
-    ) -> Result<Created, StreamError> {
-        self.store.create(path, options).await
-    }
-
-    async fn read(&self, path: &StreamPath, from: Offset, max: usize) -> Result<Page, StreamError> {
-        self.store.read(path, from, max).await
-    }
-
-    async fn read_back(
-        &self,
-        path: &StreamPath,
-        before: Offset,
-        max: usize,
-    ) -> Result<Page, StreamError> {
-        self.store.read_back(path, before, max).await
-    }
-
-    async fn follow(&self, path: &StreamPath, from: Offset) -> Result<Follow, StreamError> {
-        self.store.follow(path, from).await
-    }
-
-    async fn head(&self, path: &StreamPath) -> Result<Head, StreamError> {
-        self.store.head(path).await
-    }
-
-    async fn delete(&self, path: &StreamPath) -> Result<Deleted, StreamError> {
-        self.store.delete(path).await
-    }
-
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&StreamPath>,
-        max: usize,
-    ) -> Result<Vec<StreamPath>, StreamError> {
-        self.store.list(prefix, after, max).await
-    }
-
-    async fn ready(&self) -> Result<(), StreamError> {
-        self.store.ready().await
     }
 }
 

@@ -10,8 +10,8 @@ use studio_events::{SessionInfo, SessionStatus, Timestamp};
 use studio_ids::{InstanceId, SessionId};
 use studio_registry::{Registry, RegistryError, SessionRecord};
 use studio_streams::{
-    Appended, Batch, CreateOptions, Created, Deleted, Follow, Head, MemoryStreams, Offset, Page,
-    ProducerStamp, Record, StreamError, StreamPath, StreamStore, Write, Written,
+    Batch, CreateOptions, Deleted, Disturb, Follow, MemoryStreams, Offset, Page, Record,
+    StreamError, StreamPath, StreamStore, Write, Written,
 };
 use tokio::sync::{Semaphore, watch};
 
@@ -109,23 +109,14 @@ impl Disturbed {
 }
 
 #[async_trait]
-impl StreamStore for Disturbed {
-    async fn create(
-        &self,
-        path: &StreamPath,
-        options: CreateOptions,
-    ) -> Result<Created, StreamError> {
-        self.inner.create(path, options).await
+impl Disturb for Disturbed {
+    fn inner(&self) -> &dyn StreamStore {
+        &self.inner
     }
 
-    async fn append(
-        &self,
-        path: &StreamPath,
-        batch: Batch,
-        by: Option<ProducerStamp>,
-    ) -> Result<Appended, StreamError> {
+    async fn on_write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
         if *path != StreamPath::registry() {
-            return self.inner.append(path, batch, by).await;
+            return self.inner.write(path, write).await;
         }
         self.came.send_modify(|came| *came += 1);
         let door = self.door.lock().unwrap().clone();
@@ -141,10 +132,10 @@ impl StreamStore for Disturbed {
         match weather {
             Weather::Fair => {
                 self.appends.fetch_add(1, Ordering::SeqCst);
-                self.inner.append(path, batch, by).await
+                self.inner.write(path, write).await
             }
             Weather::AnswerLost => {
-                self.inner.append(path, batch, by).await?;
+                self.inner.write(path, write).await?;
                 Err(failed())
             }
             Weather::Unreachable => Err(failed()),
@@ -152,7 +143,12 @@ impl StreamStore for Disturbed {
         }
     }
 
-    async fn read(&self, path: &StreamPath, from: Offset, max: usize) -> Result<Page, StreamError> {
+    async fn on_read(
+        &self,
+        path: &StreamPath,
+        from: Offset,
+        max: usize,
+    ) -> Result<Page, StreamError> {
         let max = max.min(self.page_max.load(Ordering::SeqCst));
         let page = self.inner.read(path, from, max).await?;
         if *path == StreamPath::registry() {
@@ -161,16 +157,7 @@ impl StreamStore for Disturbed {
         Ok(page)
     }
 
-    async fn read_back(
-        &self,
-        path: &StreamPath,
-        before: Offset,
-        max: usize,
-    ) -> Result<Page, StreamError> {
-        self.inner.read_back(path, before, max).await
-    }
-
-    async fn follow(&self, path: &StreamPath, from: Offset) -> Result<Follow, StreamError> {
+    async fn on_follow(&self, path: &StreamPath, from: Offset) -> Result<Follow, StreamError> {
         if !self.follows.load(Ordering::SeqCst) {
             let source = "it cannot be followed".into();
             return Err(StreamError::Failed { path: path.clone(), tried: "followed", source });
@@ -178,35 +165,10 @@ impl StreamStore for Disturbed {
         self.inner.follow(path, from).await
     }
 
-    async fn head(&self, path: &StreamPath) -> Result<Head, StreamError> {
-        self.inner.head(path).await
-    }
-
-    async fn write(&self, path: &StreamPath, write: Write) -> Result<Written, StreamError> {
-        self.inner.write(path, write).await
-    }
-
-    async fn close(&self, path: &StreamPath) -> Result<(), StreamError> {
-        self.inner.close(path).await
-    }
-
-    async fn delete(&self, path: &StreamPath) -> Result<Deleted, StreamError> {
+    async fn on_delete(&self, path: &StreamPath) -> Result<Deleted, StreamError> {
         let deleted = self.inner.delete(path).await?;
         self.deleted.send_modify(|deleted| *deleted += 1);
         Ok(deleted)
-    }
-
-    async fn list(
-        &self,
-        prefix: &str,
-        after: Option<&StreamPath>,
-        max: usize,
-    ) -> Result<Vec<StreamPath>, StreamError> {
-        self.inner.list(prefix, after, max).await
-    }
-
-    async fn ready(&self) -> Result<(), StreamError> {
-        self.inner.ready().await
     }
 }
 
