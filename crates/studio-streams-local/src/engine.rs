@@ -15,7 +15,7 @@ mod tables;
 mod trust;
 mod wire;
 
-pub use disk::DiskEngine;
+pub use disk::{DiskEngine, StillFiles};
 pub use files::Files;
 pub use memory::{MemoryEngine, Pause};
 pub use row::{StreamId, StreamInfo, StreamRow};

@@ -8,7 +8,7 @@ use std::{
     fs,
     path::Path,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -17,16 +17,9 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use studio_streams::{
     Batch, Clock, ContentType, CreateOptions, Expiry, Fork, MemoryStreams, Offset, Page,
-    ProducerStamp, ProducerState, StreamError, StreamPath, StreamStore, Write,
+    ProducerStamp, StreamError, StreamPath, StreamStore, Write,
 };
-use studio_streams_local::{
-    LocalStreams, Options,
-    engine::{
-        Answer, Ask, Change, Compacted, DiskEngine, Due, EngineError, ForkPoint, Heard, LogEngine,
-        Place, StreamId, StreamInfo, StreamRow,
-    },
-    offline,
-};
+use studio_streams_local::{LocalStreams, Options, engine::DiskEngine, offline};
 use tempfile::TempDir;
 
 #[derive(Clone, Debug)]
@@ -205,7 +198,7 @@ fn batch(sizes: &[u16], salt: usize) -> Batch {
 /// Both stores, and where the real one lies.
 struct Pair {
     real: LocalStreams,
-    engine: Arc<StillEngine>,
+    engine: Arc<DiskEngine>,
     model: MemoryStreams,
     dir: TempDir,
     time: Time,
@@ -230,7 +223,7 @@ impl Time {
     }
 }
 
-fn open(dir: &Path, time: &Time) -> (LocalStreams, Arc<StillEngine>) {
+fn open(dir: &Path, time: &Time) -> (LocalStreams, Arc<DiskEngine>) {
     // A journal that is full after a few steps, a ring that holds next to nothing, short pages.
     let options = Options {
         journal_bytes_max: 2_000,
@@ -239,72 +232,8 @@ fn open(dir: &Path, time: &Time) -> (LocalStreams, Arc<StillEngine>) {
         clock: time.clock(),
         ..Options::default()
     };
-    let engine = DiskEngine::open(dir, &options).unwrap();
-    let engine = Arc::new(StillEngine { engine, still: Mutex::new(()) });
+    let engine = Arc::new(DiskEngine::open(dir, &options).unwrap());
     (LocalStreams::over(engine.clone(), &options).unwrap(), engine)
-}
-
-/// The disk's engine, which writes nothing while somebody holds `still`.
-struct StillEngine {
-    engine: DiskEngine,
-    still: Mutex<()>,
-}
-
-impl LogEngine for StillEngine {
-    fn commit(&self, changes: &[Change]) -> Result<(), EngineError> {
-        let _turn = self.still.lock().unwrap();
-        self.engine.commit(changes)
-    }
-    fn settle(&self) -> Result<(), EngineError> {
-        let _turn = self.still.lock().unwrap();
-        self.engine.settle()
-    }
-    fn room_for(&self, bytes: u64) -> Result<(), EngineError> {
-        self.engine.room_for(bytes)
-    }
-    fn stream(&self, path: &str) -> Result<Option<StreamRow>, EngineError> {
-        self.engine.stream(path)
-    }
-    fn producer(&self, id: StreamId, name: &str) -> Result<Option<ProducerState>, EngineError> {
-        self.engine.producer(id, name)
-    }
-    fn producer_count(&self, id: StreamId) -> Result<u64, EngineError> {
-        self.engine.producer_count(id)
-    }
-    fn producers(&self, id: StreamId) -> Result<Vec<Heard>, EngineError> {
-        self.engine.producers(id)
-    }
-    fn read(&self, ask: Ask<'_>) -> Result<Answer, EngineError> {
-        self.engine.read(ask)
-    }
-    fn fork_point(&self, path: &str, place: Place, max: u64) -> Result<ForkPoint, EngineError> {
-        self.engine.fork_point(path, place, max)
-    }
-    fn list(
-        &self,
-        prefix: &str,
-        after: Option<&str>,
-        max: usize,
-        wanted: &dyn Fn(StreamId, &StreamInfo) -> bool,
-    ) -> Result<Vec<String>, EngineError> {
-        self.engine.list(prefix, after, max, wanted)
-    }
-    fn due(&self, max: usize) -> Result<Vec<Due>, EngineError> {
-        self.engine.due(max)
-    }
-    fn compact(&self) -> Result<Compacted, EngineError> {
-        let _turn = self.still.lock().unwrap();
-        self.engine.compact()
-    }
-    fn next_id(&self) -> Result<StreamId, EngineError> {
-        self.engine.next_id()
-    }
-    fn has_leftovers(&self) -> Result<bool, EngineError> {
-        self.engine.has_leftovers()
-    }
-    fn close(&self) {
-        self.engine.close();
-    }
 }
 
 /// The same success, or the same failure in the same words.
@@ -428,7 +357,7 @@ impl Pair {
                 real.ready().await.unwrap();
                 let copy = tempfile::tempdir().unwrap();
                 {
-                    let _still = self.engine.still.lock().unwrap();
+                    let _still = self.engine.pause();
                     for name in ["streams.redb", "streams.journal"] {
                         fs::copy(self.dir.path().join(name), copy.path().join(name)).unwrap();
                     }

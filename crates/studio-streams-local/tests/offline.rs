@@ -1,7 +1,7 @@
 //! What looks after a store that no server has open.
 #![allow(clippy::unwrap_used)] // A test fails by panicking.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use bytes::Bytes;
 use redb::TableDefinition;
@@ -11,7 +11,8 @@ use studio_streams::{
 };
 use studio_streams_local::{
     LocalStreams, OpenError, Options,
-    offline::{self, Dumped, Report},
+    engine::DiskEngine,
+    offline::{self, DumpError, Dumped, Report},
 };
 
 fn path(text: &str) -> StreamPath {
@@ -127,10 +128,7 @@ async fn a_store_in_use_or_not_there_is_refused_by_name() {
         assert!(matches!(refusal, Some(OpenError::InUse { .. })), "{refusal:?}");
     }
     let refused = offline::dump(dir.path(), "", &mut none, &mut |_| {});
-    assert!(
-        matches!(refused, Err(offline::DumpError::Open(OpenError::InUse { .. }))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(DumpError::Open(OpenError::InUse { .. }))), "{refused:?}");
     store.stop().await;
     let empty = tempfile::tempdir().unwrap();
     for missing in [dir.path().join("missing").as_path(), empty.path()] {
@@ -310,4 +308,63 @@ async fn of_a_file_with_damaged_pages_is_dumped_what_can_be_read() {
     let (dumped, _) = dump(dir.path(), "");
     assert!(!dumped.problems.is_empty(), "{dumped:?}");
     assert!(400 < dumped.records, "{dumped:?}");
+}
+
+/// Bytes of a page of the tables' file.
+const PAGE_BYTES: usize = 4_096;
+
+#[tokio::test]
+async fn whichever_page_is_damaged_it_is_told_and_nothing_panics() {
+    let made = tempfile::tempdir().unwrap();
+    // What lies in the journal alone changes the tables before they are looked at.
+    let store = open(made.path());
+    for name in 0..4 {
+        let records = vec![Bytes::from(vec![b'1'; 1_000]); 10];
+        let initial = Some(Batch::new(records).unwrap());
+        let options = CreateOptions { initial, ..CreateOptions::default() };
+        store.create(&path(&format!("tables-{name}")), options).await.unwrap();
+    }
+    store.stop().await;
+    let engine = Arc::new(DiskEngine::open(made.path(), &Options::default()).unwrap());
+    let store = LocalStreams::over(engine.clone(), &Options::default()).unwrap();
+    store.append(&path("tables-0"), batch(["1", "2"]), None).await.unwrap();
+    store.delete(&path("tables-1")).await.unwrap();
+    let (tables, journal) = {
+        let _still = engine.pause();
+        let read = |name| fs::read(made.path().join(name)).unwrap();
+        (read("streams.redb"), read("streams.journal"))
+    };
+    store.stop().await;
+    let dir = tempfile::tempdir().unwrap();
+    let look = |tables: &[u8]| {
+        fs::write(dir.path().join("streams.redb"), tables).unwrap();
+        fs::write(dir.path().join("streams.journal"), &journal).unwrap();
+        let mut out = Vec::new();
+        let report = offline::check(dir.path(), &mut |_| {});
+        let dumped = offline::dump(dir.path(), "", &mut out, &mut |_| {});
+        let refused = report.as_ref().err().or(match &dumped {
+            Err(DumpError::Open(error)) => Some(error),
+            Ok(_) | Err(_) => None,
+        });
+        // The directory is free again, whatever came of it.
+        assert!(!matches!(refused, Some(OpenError::InUse { .. })), "{refused:?}");
+        (report.is_ok_and(|report| report.is_sound()), out)
+    };
+    let (is_sound, whole) = look(&tables);
+    assert!(is_sound);
+    let mut told = 0;
+    for page in 0..tables.len() / PAGE_BYTES {
+        let mut damaged = tables.clone();
+        damaged[page * PAGE_BYTES..][..PAGE_BYTES].fill(0x5a);
+        let (is_sound, out) = look(&damaged);
+        // A page that nothing lies in makes no difference.
+        assert!(!is_sound || out == whole, "page {page} is damaged and nobody tells");
+        told += usize::from(!is_sound);
+        match LocalStreams::open(dir.path(), Options::default()) {
+            Ok(store) => store.stop().await,
+            Err(OpenError::InUse { .. }) => panic!("page {page}: the directory is not free"),
+            Err(_damaged) => {}
+        }
+    }
+    assert!(10 < told, "of {told} damaged pages it was told");
 }

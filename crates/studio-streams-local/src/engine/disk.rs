@@ -2,7 +2,7 @@ use std::{
     hash::{BuildHasher, RandomState},
     io,
     path::Path,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Instant,
 };
 
@@ -14,7 +14,7 @@ use super::{
     StreamInfo, StreamRow,
     files::{Directory, Files},
     journal::{self, Journal, Salt},
-    tables::{NotOpened, Tables},
+    tables::{NotOpened, Tables, caught},
     trust::Trust,
 };
 use crate::{OpenError, Options};
@@ -44,9 +44,16 @@ pub struct DiskEngine {
     trust: Trust,
     cache_bytes: usize,
     tables: Tables,
-    /// Only the committer takes this; the lock is never waited for.
+    /// Taken by the committer alone, which waits for nothing but a pause.
     journal: Mutex<Journal>,
 }
+
+/// See [`DiskEngine::pause`].
+#[derive(Debug)]
+#[must_use]
+pub struct StillFiles<'a>(
+    #[expect(dead_code, reason = "held for its drop")] MutexGuard<'a, Journal>,
+);
 
 impl DiskEngine {
     /// Opens the directory, which is made if need be, and locks it.
@@ -56,7 +63,7 @@ impl DiskEngine {
 
     /// The engine over files of your own, which nobody else uses.
     pub fn over(files: Arc<dyn Files>, options: &Options) -> Result<Self, OpenError> {
-        let engine = Self::over_as_they_are(files, options)?;
+        let engine = Self::over_as_they_are(&files, options)?;
         let dir = engine.files.dir();
         engine
             .compact_if_worth_it()
@@ -64,12 +71,26 @@ impl DiskEngine {
         Ok(engine)
     }
 
-    /// As [`Self::open`], without a look whether there is room to be given back.
-    pub(crate) fn open_as_it_is(dir: &Path, options: &Options) -> Result<Self, OpenError> {
-        Self::over_as_they_are(Arc::new(Directory::open(dir)?), options)
+    /// Keeps the files as they are until the guard is dropped; whoever writes waits. A copy of them
+    /// is what a kill would leave.
+    pub fn pause(&self) -> StillFiles<'_> {
+        StillFiles(self.journal())
     }
 
-    fn over_as_they_are(files: Arc<dyn Files>, options: &Options) -> Result<Self, OpenError> {
+    /// As [`Self::open`], without a look whether there is room to be given back.
+    pub(crate) fn open_as_it_is(dir: &Path, options: &Options) -> Result<Self, OpenError> {
+        let files: Arc<dyn Files> = Arc::new(Directory::open(dir)?);
+        Self::over_as_they_are(&files, options)
+    }
+
+    fn over_as_they_are(files: &Arc<dyn Files>, options: &Options) -> Result<Self, OpenError> {
+        caught(|| Ok(Self::read(files.clone(), options))).unwrap_or_else(|source| {
+            let dir = files.dir().to_owned();
+            Err(OpenError::Engine { dir, source })
+        })
+    }
+
+    fn read(files: Arc<dyn Files>, options: &Options) -> Result<Self, OpenError> {
         let dir = files.dir();
         let unusable = |source| OpenError::Directory { dir: dir.to_owned(), source };
         let failed = |source| OpenError::Engine { dir: dir.to_owned(), source };
@@ -182,8 +203,8 @@ impl DiskEngine {
         journal.restart()
     }
 
-    fn with_journal<T>(&self, act: impl FnOnce(&mut Journal) -> T) -> T {
-        act(&mut self.journal.lock().unwrap_or_else(PoisonError::into_inner))
+    fn journal(&self) -> MutexGuard<'_, Journal> {
+        self.journal.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -246,14 +267,13 @@ fn migrate_1(
 
 impl LogEngine for DiskEngine {
     fn commit(&self, changes: &[Change]) -> Result<(), EngineError> {
-        self.with_journal(|journal| {
-            if journal.is_long() {
-                self.checkpoint(journal).map_err(EngineError::not_undone)?;
-            }
-            let number = journal.write(changes)?;
-            // From here on a failure leaves it open what is there.
-            self.tables.apply(number, changes).map_err(EngineError::not_undone)
-        })
+        let mut journal = self.journal();
+        if journal.is_long() {
+            self.checkpoint(&mut journal).map_err(EngineError::not_undone)?;
+        }
+        let number = journal.write(changes)?;
+        // From here on a failure leaves it open what is there.
+        self.tables.apply(number, changes).map_err(EngineError::not_undone)
     }
 
     fn room_for(&self, bytes: u64) -> Result<(), EngineError> {
@@ -309,11 +329,8 @@ impl LogEngine for DiskEngine {
     }
 
     fn settle(&self) -> Result<(), EngineError> {
-        self.with_journal(
-            |journal| {
-                if journal.is_empty() { Ok(()) } else { self.checkpoint(journal) }
-            },
-        )
+        let mut journal = self.journal();
+        if journal.is_empty() { Ok(()) } else { self.checkpoint(&mut journal) }
     }
 
     fn compact(&self) -> Result<Compacted, EngineError> {
@@ -321,19 +338,19 @@ impl LogEngine for DiskEngine {
         let began = Instant::now();
         let bytes_before = self.tables.file_bytes()?;
         let kept = bytes_before.saturating_sub(self.tables.removed()?);
-        self.with_journal(|journal| {
-            if !journal.is_empty() {
-                self.checkpoint(journal)?;
-            }
-            if self.room_above(kept.saturating_add(COMPACTING_BYTES)).is_ok() {
-                self.rewrite()
-            } else {
-                // Not as short as it could be, but in the file itself.
-                self.room_above(COMPACTING_BYTES)?;
-                self.tables.move_together()?;
-                self.check()
-            }
-        })?;
+        let mut journal = self.journal();
+        if !journal.is_empty() {
+            self.checkpoint(&mut journal)?;
+        }
+        if self.room_above(kept.saturating_add(COMPACTING_BYTES)).is_ok() {
+            self.rewrite()?;
+        } else {
+            // Not as short as it could be, but in the file itself.
+            self.room_above(COMPACTING_BYTES)?;
+            self.tables.move_together()?;
+            self.check()?;
+        }
+        drop(journal);
         let bytes_after = self.tables.file_bytes()?;
         let compacted = Compacted { bytes_before, bytes_after, took: began.elapsed() };
         tracing::info!(

@@ -1,9 +1,6 @@
 //! Looking at a store without changing it, also at one that does not open.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    path::Path,
-};
+use std::path::Path;
 
 use studio_streams::{Clock, ProducerState};
 
@@ -12,7 +9,7 @@ use super::{
     files::Files,
     journal::{self, Salt},
     overlay::Unchanged,
-    tables::{NotOpened, Tables},
+    tables::{NotOpened, Tables, caught},
 };
 use crate::OpenError;
 
@@ -96,9 +93,9 @@ impl Examined {
             return Err(OpenError::InUse { dir: dir.to_owned() });
         }
         let tables = tables.map_err(failed)?;
-        let found = tables.format().map_err(failed)?.unwrap_or_default();
+        let found = caught(|| tables.format()).map_err(failed)?.unwrap_or_default();
         let salt = match found {
-            disk::FORMAT => Salt::Of(tables.salt().map_err(failed)?),
+            disk::FORMAT => Salt::Of(caught(|| tables.salt()).map_err(failed)?),
             1 => Salt::Without,
             _ => {
                 let known = disk::FORMAT;
@@ -106,7 +103,7 @@ impl Examined {
             }
         };
         let mut examined = Self { files, tables, format: found, problems: Problems::default() };
-        examined.read_journal(salt).map_err(failed)?;
+        caught(|| examined.read_journal(salt)).map_err(failed)?;
         Ok(examined)
     }
 
@@ -167,13 +164,6 @@ impl Examined {
     pub(crate) fn producers(&self, id: StreamId) -> Result<Vec<ProducerRow>, EngineError> {
         caught(|| self.tables.producer_rows(id))
     }
-}
-
-/// The code that reads damaged pages may find that by a panic.
-fn caught<T>(read: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_panic| {
-        Err(EngineError::Damaged { what: "a page cannot be read".to_owned() })
-    })
 }
 
 /// An error with what it comes from.

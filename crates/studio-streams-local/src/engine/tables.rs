@@ -5,7 +5,10 @@ mod inspect;
 mod migrate;
 mod write;
 
-use std::sync::{PoisonError, RwLock, RwLockReadGuard};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{PoisonError, RwLock, RwLockReadGuard},
+};
 
 use redb::{
     Database, ReadOnlyTable, ReadTransaction, ReadableDatabase, ReadableTable, StorageBackend,
@@ -287,13 +290,33 @@ impl Tables {
 
     /// Waits for reads that are under way, then lets go of the file.
     pub(super) fn close(&self) {
-        drop(self.0.write().unwrap_or_else(PoisonError::into_inner).take());
+        let opened = self.0.write().unwrap_or_else(PoisonError::into_inner).take();
+        // At its end the database looks at pages once more.
+        if let Err(error) = caught(|| {
+            drop(opened);
+            Ok(())
+        }) {
+            tracing::warn!(error = %error, "the tables were not closed as they should be: {error}");
+        }
     }
 
     fn database(&self) -> Result<Guard<'_>, EngineError> {
         let guard = self.0.read().unwrap_or_else(PoisonError::into_inner);
         if guard.is_some() { Ok(Guard(guard)) } else { Err(EngineError::Stopped) }
     }
+}
+
+impl Drop for Tables {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// The code that reads damaged pages may find that by a panic.
+pub(super) fn caught<T>(read: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_panic| {
+        Err(EngineError::Damaged { what: "a page cannot be read".to_owned() })
+    })
 }
 
 /// The database, held open.

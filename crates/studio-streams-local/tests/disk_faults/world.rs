@@ -206,6 +206,10 @@ impl World {
         };
         match store {
             Ok(store) => Ok(Some(store)),
+            // How the engine tells of a panic.
+            Err(error) if error.contains("a page cannot be read") => {
+                Err(format!("the open panicked: {error}"))
+            }
             Err(error) => {
                 self.say(format!("it does not open: {error}"));
                 Ok(None)
