@@ -1,8 +1,9 @@
+mod follow;
+
 use std::{
     collections::{BTreeMap, HashMap},
     ops::Bound,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::Duration,
 };
 
 use async_trait::async_trait;
@@ -10,14 +11,12 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 use crate::{
-    Clock, CreateOptions, Created, Deleted, Expiry, Follow, FollowSource, Fork, Frame, Frames,
-    Head, Offset, PAGE_BYTES_SOFT_MAX, Page, ProducerId, ProducerState, Record, StreamError,
-    StreamFacts, StreamPath, StreamStore, Write, WriteVerdict, Written,
+    Clock, CreateOptions, Created, Deleted, Expiry, Follow, Fork, Frame, Head, Offset,
+    PAGE_BYTES_SOFT_MAX, Page, ProducerId, ProducerState, Record, StreamError, StreamFacts,
+    StreamPath, StreamStore, Write, WriteVerdict, Written,
     rules::{self, ForkFacts},
 };
-
-/// Most frames that a follower is handed at once.
-const FOLLOW_FRAMES_MAX: usize = 1_000;
+use follow::MemoryFollow;
 
 /// A store that keeps everything in memory and forgets it at the end of the process: for tests
 /// and for trying things out. It keeps every rule of the port but durability.
@@ -438,8 +437,7 @@ impl StreamStore for MemoryStreams {
             inner.followers += 1;
             next
         };
-        let page_bytes = self.page_bytes;
-        Ok(Follow::new(MemoryFollow { store: self.clone(), stream, changed, next, page_bytes }))
+        Ok(Follow::new(MemoryFollow { store: self.clone(), stream, changed, next }))
     }
 
     async fn head(&self, path: &StreamPath) -> Result<Head, StreamError> {
@@ -479,63 +477,5 @@ impl StreamStore for MemoryStreams {
 
     async fn ready(&self) -> Result<(), StreamError> {
         Ok(())
-    }
-}
-
-struct MemoryFollow {
-    store: MemoryStreams,
-    stream: Arc<MemoryStream>,
-    changed: watch::Receiver<()>,
-    /// How many records were handed over or lie before the start.
-    next: usize,
-    page_bytes: usize,
-}
-
-impl MemoryFollow {
-    /// Takes the stream away if its time is over; else says how long that will take.
-    fn time_left(&self) -> Option<Duration> {
-        let at = match lock(&self.stream.inner).facts.expiry {
-            Some(Expiry::AtMillis(at)) => at,
-            Some(Expiry::AfterSeconds(_)) | None => return None,
-        };
-        let now = self.store.clock.now();
-        lock(&self.store.table).remove_expired(&self.stream.path, now);
-        Some(Duration::from_millis(at.saturating_sub(now).max(1)))
-    }
-}
-
-#[async_trait]
-impl FollowSource for MemoryFollow {
-    async fn next(&mut self) -> Result<Option<Frames>, StreamError> {
-        loop {
-            self.changed.mark_unchanged();
-            let time_left = self.time_left();
-            {
-                let inner = self.stream.live()?;
-                let records = inner.page(self.next, FOLLOW_FRAMES_MAX, self.page_bytes);
-                if !records.is_empty() {
-                    self.next += records.len();
-                    let frames = records.iter().map(|record| record.frame.clone()).collect();
-                    return Ok(Some(Frames::new(frames, self.next == inner.records.len())));
-                }
-                if inner.facts.closed {
-                    return Ok(None);
-                }
-            }
-            // The sender lives in `self.stream`, so it is never gone.
-            let changed = self.changed.changed();
-            match time_left {
-                None => drop(changed.await),
-                Some(time_left) => drop(tokio::time::timeout(time_left, changed).await),
-            }
-        }
-    }
-}
-
-impl Drop for MemoryFollow {
-    fn drop(&mut self) {
-        let mut inner = lock(&self.stream.inner);
-        inner.followers -= 1;
-        inner.touch(self.store.clock.now());
     }
 }
