@@ -22,6 +22,7 @@ use crate::{
     cache::Cache,
     command::{Answer, Command, Reason, What},
     engine::{Change, EngineError, LogEngine, StreamId, StreamInfo, StreamRow},
+    error::in_full,
     expiry::Expiries,
     live::{End, Hub},
     store::Refusal,
@@ -294,10 +295,4 @@ impl Committer {
         tracing::error!(error = reason, "the stream store takes no more appends: {reason}");
         self.refusal.close(&reason);
     }
-}
-
-/// `outer: inner: innermost`, for a reason that stands alone.
-fn in_full(error: &EngineError) -> String {
-    let chain = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
-    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

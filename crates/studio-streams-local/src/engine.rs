@@ -18,6 +18,7 @@ mod wire;
 pub use disk::{DiskEngine, StillFiles};
 pub use files::Files;
 pub use memory::{MemoryEngine, Pause};
+pub(crate) use row::is_zero;
 pub use row::{StreamId, StreamInfo, StreamRow};
 
 use std::{sync::Arc, time::Duration};
@@ -209,12 +210,14 @@ pub struct Due {
     pub id: StreamId,
 }
 
-/// A producer and when it was last heard of, in Unix milliseconds.
+/// What is kept of a producer on a stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Heard {
     /// Which producer.
     pub producer: String,
-    /// When.
+    /// How far it has come.
+    pub state: ProducerState,
+    /// When it was last heard of, in Unix milliseconds.
     pub at: u64,
 }
 
@@ -229,9 +232,13 @@ pub struct Compacted {
     pub took: Duration,
 }
 
+/// Bytes in mebibytes, for words.
+pub(crate) fn mebibytes(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
+
 impl std::fmt::Display for Compacted {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         let (before, after) = (mebibytes(self.bytes_before), mebibytes(self.bytes_after));
         write!(f, "{before:.1} MiB to {after:.1} MiB in {:.1?}", self.took)
     }

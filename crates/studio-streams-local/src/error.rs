@@ -1,4 +1,4 @@
-use std::path::PathBuf;
+use std::{error::Error, path::PathBuf};
 
 use crate::engine::EngineError;
 
@@ -38,4 +38,10 @@ pub enum OpenError {
         /// What the engine said.
         source: EngineError,
     },
+}
+
+/// `outer: inner: innermost`, for words that stand alone.
+pub(crate) fn in_full(error: &dyn Error) -> String {
+    let chain = std::iter::successors(Some(error), |&error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }

@@ -10,7 +10,8 @@ pub use dump::{DumpError, Dumped, dump};
 
 use crate::{
     OpenError, Options,
-    engine::{Compacted, DiskEngine, LogEngine, examine},
+    engine::{Compacted, DiskEngine, LogEngine, examine, mebibytes},
+    error::in_full,
 };
 
 /// How far something is that takes a while.
@@ -55,7 +56,6 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mebibytes = |bytes: u64| bytes as f64 / f64::from(1 << 20);
         writeln!(
             f,
             "format {}, {} streams, {} records of {:.1} MiB, {} producers, {:.1} MiB on the disk",
@@ -94,7 +94,7 @@ pub fn check(dir: &Path, progress: &mut dyn FnMut(&Progress)) -> Result<Report, 
     let counts = match examined.inspect(&mut tell) {
         Ok(counts) => counts,
         Err(error) => {
-            examined.problems.add(examine::in_words("not everything can be read", &error));
+            examined.problems.add(format!("not everything can be read: {}", in_full(&error)));
             examine::Counts::default()
         }
     };

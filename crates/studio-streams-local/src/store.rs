@@ -47,7 +47,8 @@ struct Shared {
 
 impl LocalStreams {
     /// Opens the streams in this directory, which is made if need be, and locks it. Blocks for
-    /// some milliseconds, after a crash for up to some tens more.
+    /// some milliseconds, after a crash for up to some tens more; when much was deleted it compacts
+    /// first, which takes as long as writing what is left.
     pub fn open(dir: impl AsRef<Path>, options: Options) -> Result<Self, OpenError> {
         let dir = dir.as_ref();
         let engine = DiskEngine::open(dir, &options)?;

@@ -2,16 +2,16 @@
 
 use std::path::Path;
 
-use studio_streams::{Clock, ProducerState};
+use studio_streams::Clock;
 
 use super::{
-    Answer, Ask, EngineError, Place, StreamId, StreamInfo, Way, disk,
+    Answer, Ask, EngineError, Heard, Place, StreamId, StreamInfo, Way, disk,
     files::Files,
     journal::{self, Salt},
     overlay::Unchanged,
     tables::{NotOpened, Tables, caught},
 };
-use crate::OpenError;
+use crate::{OpenError, error::in_full};
 
 /// Memory for pages of the tables' file while it is looked at.
 const CACHE_BYTES: usize = 64 * 1024 * 1024;
@@ -52,13 +52,6 @@ pub(crate) type Tell<'a> = &'a mut dyn FnMut(&'static str, u64);
 /// Takes what is kept of a stream, if that can be read.
 pub(crate) type EachStream<'a> =
     &'a mut dyn FnMut(&str, StreamId, Result<StreamInfo, EngineError>) -> Result<(), EngineError>;
-
-/// How far a producer has come, and when that was in Unix milliseconds.
-pub(crate) struct ProducerRow {
-    pub(crate) producer: String,
-    pub(crate) state: ProducerState,
-    pub(crate) at: u64,
-}
 
 /// A store as a start would find it.
 pub(crate) struct Examined {
@@ -143,7 +136,9 @@ impl Examined {
         match caught(|| self.tables.check_integrity()) {
             Ok(true) => {}
             Ok(false) => self.problems.add("the tables' file was not as it should be"),
-            Err(error) => self.problems.add(in_words("the tables' file is damaged", &error)),
+            Err(error) => {
+                self.problems.add(format!("the tables' file is damaged: {}", in_full(&error)))
+            }
         }
         caught(|| self.tables.inspect(&mut self.problems, tell))
     }
@@ -161,17 +156,7 @@ impl Examined {
     }
 
     /// The producers of a stream.
-    pub(crate) fn producers(&self, id: StreamId) -> Result<Vec<ProducerRow>, EngineError> {
-        caught(|| self.tables.producer_rows(id))
+    pub(crate) fn producers(&self, id: StreamId) -> Result<Vec<Heard>, EngineError> {
+        caught(|| self.tables.producers(id))
     }
-}
-
-/// An error with what it comes from.
-pub(crate) fn in_words(what: &str, error: &dyn std::error::Error) -> String {
-    let mut words = what.to_owned();
-    for error in std::iter::successors(Some(error), |error| error.source()) {
-        words.push_str(": ");
-        words.push_str(&error.to_string());
-    }
-    words
 }

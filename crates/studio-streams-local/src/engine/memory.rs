@@ -141,7 +141,10 @@ impl Rows {
 
     fn producers_of(&self, id: StreamId) -> impl Iterator<Item = Heard> {
         let all = self.producers.iter().filter(move |((of, _), _)| *of == id);
-        all.map(|((_, producer), (_, at))| Heard { producer: producer.clone(), at: *at })
+        all.map(|((_, producer), (state, at))| {
+            let (producer, state, at) = (producer.clone(), *state, *at);
+            Heard { producer, state, at }
+        })
     }
 }
 

@@ -205,7 +205,9 @@ impl Tables {
         let mut found = Vec::new();
         for row in producers.range((id.0, "")..(id.0 + 1, "")).map_err(failed)? {
             let (key, value) = row.map_err(failed)?;
-            found.push(Heard { producer: key.value().1.to_owned(), at: value.value().2 });
+            let (epoch, last_seq, at) = value.value();
+            let (producer, state) = (key.value().1.to_owned(), ProducerState { epoch, last_seq });
+            found.push(Heard { producer, state, at });
         }
         Ok(found)
     }

@@ -13,7 +13,8 @@ use studio_streams::{Offset, StreamFacts};
 use super::Progress;
 use crate::{
     OpenError,
-    engine::{Answer, EngineError, StreamId, StreamInfo, examine},
+    engine::{self, Answer, EngineError, StreamId, StreamInfo, examine},
+    error::in_full,
 };
 
 /// Why a store could not be dumped.
@@ -48,13 +49,8 @@ struct StreamLine<'a> {
     facts: &'a StreamFacts,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
-    #[serde(skip_serializing_if = "is_zero")]
+    #[serde(skip_serializing_if = "engine::is_zero")]
     forks: u64,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "the form that serde asks for")]
-fn is_zero(number: &u64) -> bool {
-    *number == 0
 }
 
 /// Writes all streams whose path begins with `prefix` as lines of JSON, in the order of their
@@ -86,7 +82,7 @@ pub fn dump(
     let all = examined.streams(prefix, &mut each);
     written?;
     if let Err(error) = all {
-        dump.problem(examine::in_words("further streams cannot be read", &error))?;
+        dump.problem(format!("further streams cannot be read: {}", in_full(&error)))?;
     }
     dump.out.flush()?;
     Ok(dump.dumped)
@@ -135,8 +131,9 @@ impl Dump<'_> {
                     return self.problem(format!("stream {path} cannot be read behind {from}"));
                 }
                 Err(error) => {
-                    let what = format!("stream {path} cannot be read behind {from}");
-                    return self.problem(examine::in_words(&what, &error));
+                    let why = in_full(&error);
+                    return self
+                        .problem(format!("stream {path} cannot be read behind {from}: {why}"));
                 }
             };
             if records.is_empty() && next != row.tail {
@@ -164,8 +161,8 @@ impl Dump<'_> {
                 Ok(())
             }
             Err(error) => {
-                let what = format!("the producers of {path} cannot be read");
-                self.problem(examine::in_words(&what, &error))
+                let why = in_full(&error);
+                self.problem(format!("the producers of {path} cannot be read: {why}"))
             }
         }
     }

@@ -3,14 +3,13 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use redb::ReadableTable;
-use studio_streams::ProducerState;
 
 use super::{
     APPENDS, APPLIED, DELETED, DUE, EngineError, FORMAT, NEXT_ID, NUMBERS, PRODUCER_COUNTS,
     PRODUCERS, RECORDS, REMOVED, SALT, STREAMS, StreamId, StreamInfo, Tables, begin_read, failed,
     table,
 };
-use crate::engine::examine::{Counts, EachStream, Problems, ProducerRow, Tell};
+use crate::engine::examine::{Counts, EachStream, Problems, Tell};
 
 /// How many rows are looked at before it is told again.
 const TELL_EVERY: u64 = 10_000;
@@ -89,24 +88,6 @@ impl Tables {
             each(path, StreamId(id), info)?;
         }
         Ok(())
-    }
-
-    /// The producers of a stream with what is kept of them.
-    pub(in crate::engine) fn producer_rows(
-        &self,
-        id: StreamId,
-    ) -> Result<Vec<ProducerRow>, EngineError> {
-        let database = self.database()?;
-        let read = begin_read(database.get()?)?;
-        let rows = table(&read, PRODUCERS)?;
-        let rows = rows.range((id.0, "")..(id.0 + 1, "")).map_err(unread)?;
-        rows.map(|row| {
-            let (key, value) = row.map_err(unread)?;
-            let (epoch, last_seq, at) = value.value();
-            let (producer, state) = (key.value().1.to_owned(), ProducerState { epoch, last_seq });
-            Ok(ProducerRow { producer, state, at })
-        })
-        .collect()
     }
 }
 
