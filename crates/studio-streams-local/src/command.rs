@@ -78,31 +78,17 @@ impl Command {
 }
 
 /// An answer that waits for the commit.
-pub(crate) enum Answer {
-    Create(Reply<Created>, Result<Created, StreamError>),
-    Write(Reply<Written>, Result<Written, StreamError>),
-    Delete(Reply<Deleted>, Result<Deleted, StreamError>),
-    Done(Reply<()>, Result<(), StreamError>),
-}
+pub(crate) struct Answer(Box<dyn FnOnce(Result<(), StreamError>) + Send>);
 
 impl Answer {
-    pub(crate) fn give(self) {
+    /// `result`, if it is committed.
+    pub(crate) fn new<T: Send + 'static>(reply: Reply<T>, result: Result<T, StreamError>) -> Self {
         // Who dropped the future does not want to know.
-        match self {
-            Self::Create(reply, result) => drop(reply.send(result)),
-            Self::Write(reply, result) => drop(reply.send(result)),
-            Self::Delete(reply, result) => drop(reply.send(result)),
-            Self::Done(reply, result) => drop(reply.send(result)),
-        }
+        Self(Box::new(move |committed| drop(reply.send(committed.and(result)))))
     }
 
-    pub(crate) fn give_instead(self, error: StreamError) {
-        match self {
-            Self::Create(reply, _) => drop(reply.send(Err(error))),
-            Self::Write(reply, _) => drop(reply.send(Err(error))),
-            Self::Delete(reply, _) => drop(reply.send(Err(error))),
-            Self::Done(reply, _) => drop(reply.send(Err(error))),
-        }
+    pub(crate) fn give(self, committed: Result<(), StreamError>) {
+        (self.0)(committed);
     }
 }
 

@@ -55,6 +55,8 @@ pub(crate) struct Committer {
     next_due: Option<u64>,
     /// The disk is full: nothing is tried that nobody waits for, until a while has passed.
     holds_back: bool,
+    /// It was logged that the disk is full.
+    told_full: bool,
     /// Rows as they are once everything decided so far is committed. `None` = there is none.
     streams: Cache<StreamPath, Option<StreamRow>>,
     producers: Cache<(StreamId, ProducerId), Option<ProducerState>>,
@@ -102,6 +104,7 @@ impl Committer {
             leftovers,
             next_due,
             holds_back: false,
+            told_full: false,
             streams: Cache::new(ROWS_CACHED_HALF),
             producers: Cache::new(ROWS_CACHED_HALF),
             producer_counts: Cache::new(ROWS_CACHED_HALF),
@@ -206,7 +209,7 @@ impl Committer {
 
         let no_room = self.engine.room_for(bytes as u64).err().map(|error| in_full(&error));
         if let Some(reason) = no_room.as_ref().filter(|_| self.refusal.is_open()) {
-            tracing::warn!(error = reason, "{} appends are refused: {reason}", taken.len());
+            self.tell_full(reason);
         }
         for command in taken {
             // Asked for each: what was decided before may have been committed on the way.
@@ -227,16 +230,17 @@ impl Committer {
         {
             let reason = self.not_committed(error);
             for (path, answer) in answers {
-                answer.give_instead(reason.for_path(&path));
+                answer.give(Err(reason.for_path(&path)));
             }
             return;
         }
         self.holds_back &= changes.is_empty();
+        self.told_full &= changes.is_empty();
         for change in changes {
             self.publish(change);
         }
         for (_, answer) in answers {
-            answer.give();
+            answer.give(Ok(()));
         }
         self.streams.trim();
         self.producers.trim();
@@ -278,7 +282,7 @@ impl Committer {
         if let EngineError::Full { .. } = error {
             // Nothing of it is there, so neither is what was decided on top of it.
             let reason = in_full(&error);
-            tracing::warn!(error = reason, "a commit was refused: {reason}");
+            self.tell_full(&reason);
             self.streams.clear();
             self.producers.clear();
             self.producer_counts.clear();
@@ -287,6 +291,13 @@ impl Committer {
         }
         self.fail(&error);
         Reason::Unknown(Arc::new(error))
+    }
+
+    /// Said once for all that is refused until something is written again.
+    fn tell_full(&mut self, reason: &str) {
+        if !mem::replace(&mut self.told_full, true) {
+            tracing::warn!(error = reason, "appends are refused: {reason}");
+        }
     }
 
     /// Nothing is written any more: what the engine holds is only known after the next open.

@@ -19,18 +19,9 @@ impl Committer {
     pub(super) fn decide(&mut self, command: Command) {
         let Command { path, what } = command;
         let answer = match what {
-            What::Create { options, reply } => {
-                let result = self.create(&path, options);
-                Answer::Create(reply, result)
-            }
-            What::Write { write, reply } => {
-                let result = self.write(&path, write);
-                Answer::Write(reply, result)
-            }
-            What::Delete { reply } => {
-                let result = self.delete(&path);
-                Answer::Delete(reply, result)
-            }
+            What::Create { options, reply } => Answer::new(reply, self.create(&path, options)),
+            What::Write { write, reply } => Answer::new(reply, self.write(&path, write)),
+            What::Delete { reply } => Answer::new(reply, self.delete(&path)),
             What::Touch { id, at } => return self.bring_touch(&path, id, at),
             What::Compact { reply } => {
                 // What was decided is committed first, so that its callers do not wait.
@@ -50,7 +41,7 @@ impl Committer {
                     // The disk was full a moment ago: whether it still is shows when one writes.
                     self.changes.push(Change::Sweep { rows: 0 });
                 }
-                Answer::Done(reply, result)
+                Answer::new(reply, result)
             }
         };
         self.answers.push((path, answer));
