@@ -197,6 +197,13 @@ fn http_settings<F: Fn(&str) -> Option<String>>(
         seconds("STUDIO_STREAMS_EVENTS_SECONDS")?.unwrap_or(http.streams_sse_lifetime);
     http.streams_long_poll =
         seconds("STUDIO_STREAMS_WAIT_SECONDS")?.unwrap_or(http.streams_long_poll);
+    const FILE: &str = "STUDIO_FILE_BYTES_MAX";
+    let wanted = "a whole number of bytes over 0";
+    http.file_bytes_max = match env.parsed(FILE, wanted)? {
+        Some(0) => return Err(bad(FILE, "0", format!("must be {wanted}"))),
+        Some(bytes) => bytes,
+        None => http.file_bytes_max,
+    };
     http.allowed_hosts.extend(hosts);
     http.allowed_origins = env.list("STUDIO_ALLOWED_ORIGINS");
     let with_scheme = |origin: &&String| origin.contains("://") && !origin.ends_with('/');
@@ -317,6 +324,8 @@ mod tests {
             ("STUDIO_TOKEN_DAYS", "0"),
             ("STUDIO_STREAMS_EVENTS_SECONDS", "0"),
             ("STUDIO_STREAMS_WAIT_SECONDS", "soon"),
+            ("STUDIO_FILE_BYTES_MAX", "0"),
+            ("STUDIO_FILE_BYTES_MAX", "16M"),
             ("STUDIO_LOG_FORMAT", "xml"),
         ] {
             assert!(refused(&[(name, value)]).starts_with(name), "{name}={value}");
@@ -329,6 +338,13 @@ mod tests {
         let config = read(ServeArgs::default(), &env).unwrap();
         assert_eq!(config.studio.max_session_cost_usd, None);
         assert_eq!(config.studio.max_sessions_per_ip_per_hour, None);
+    }
+
+    #[test]
+    fn an_answer_holds_as_much_of_a_file_as_was_set() {
+        let most = |env: &[_]| read(ServeArgs::default(), env).unwrap().http.file_bytes_max;
+        assert_eq!(most(&[]), 16 * 1024 * 1024);
+        assert_eq!(most(&[("STUDIO_FILE_BYTES_MAX", "1000")]), 1_000);
     }
 
     #[test]
