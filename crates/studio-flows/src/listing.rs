@@ -102,10 +102,8 @@ impl Studio {
         let inner = self.inner();
         inner.is_ours()?;
         let after = after.map(|cursor| (cursor.created_at, cursor.id));
-        let page = inner.registry.page_where(after, max, |record| wanted.fits(record));
-        let last = page.records.last().map(|record| &record.info);
-        let next =
-            page.next.and(last).map(|info| Cursor { created_at: info.created_at, id: info.id });
+        let page = inner.registry.page(after, max, |record| wanted.fits(record));
+        let next = page.next.map(|(created_at, id)| Cursor { created_at, id });
         let shown = page.records.iter().map(|record| inner.shown(&record.info));
         Ok(SessionPage { sessions: shown.collect(), next: next.map(|cursor| cursor.to_string()) })
     }

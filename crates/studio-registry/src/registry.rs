@@ -22,6 +22,8 @@ use crate::{
 
 /// Requests that may wait for the writer; the next caller waits its turn.
 pub const REQUESTS_WAITING_MAX: usize = 1_024;
+/// Sessions that a search takes from the table at a time.
+const PIECE_RECORDS: usize = 256;
 /// How often "it was active" is written, for all sessions that were touched meanwhile.
 pub const TOUCH_WRITE_EVERY: Duration = Duration::from_secs(60);
 
@@ -60,8 +62,8 @@ pub(crate) struct Shared {
 pub struct Page {
     /// At most as many as were asked for.
     pub records: Vec<Arc<SessionRecord>>,
-    /// Where to go on: the last one's id; `None` at the end.
-    pub next: Option<SessionId>,
+    /// Where to go on: behind the last one; `None` at the end.
+    pub next: Option<(Timestamp, SessionId)>,
 }
 
 impl Registry {
@@ -136,38 +138,27 @@ impl Registry {
         self.len() == 0
     }
 
-    /// Sessions, newest first (by creation, then by id). `after` is [`Page::next`] of the page
-    /// before; fails with [`RegistryError::NotFound`] when that session is gone meanwhile.
-    pub fn page(&self, after: Option<SessionId>, max: usize) -> Result<Page, RegistryError> {
-        let table = self.shared.table();
-        let found = table.page(after, max.saturating_add(1));
-        drop(table);
-        let mut records = match (found, after) {
-            (Some(records), _) => records,
-            (None, Some(session)) => return Err(RegistryError::NotFound { session }),
-            (None, None) => Vec::new(),
-        };
-        let more = max < records.len();
-        records.truncate(max);
-        let next = if more { records.last().map(|record| record.info.id) } else { None };
-        Ok(Page { records, next })
-    }
-
-    /// Sessions of which `wanted` is true, newest first, after a place that a session has or had.
-    /// `wanted` runs under the table's lock, so it only looks.
-    pub fn page_where(
+    /// Sessions of which `wanted` is true, newest first (by creation, then by id). `after` is
+    /// [`Page::next`] of the page before, good also when that session is gone meanwhile.
+    pub fn page(
         &self,
         after: Option<(Timestamp, SessionId)>,
         max: usize,
         wanted: impl Fn(&SessionRecord) -> bool,
     ) -> Page {
-        let table = self.shared.table();
-        let found = table.older_than(after).filter(|record| wanted(record));
-        let mut records: Vec<_> = found.take(max.saturating_add(1)).cloned().collect();
-        drop(table);
+        let (mut place, mut records) = (after, Vec::new());
+        while records.len() <= max {
+            // Looked at without the table's lock: nobody waits for a search through all sessions.
+            let piece: Vec<_> =
+                self.shared.table().older_than(place).take(PIECE_RECORDS).cloned().collect();
+            let Some(last) = piece.last() else { break };
+            place = Some((last.info.created_at, last.info.id));
+            records.extend(piece.into_iter().filter(|record| wanted(record)));
+        }
         let more = max < records.len();
         records.truncate(max);
-        let next = if more { records.last().map(|record| record.info.id) } else { None };
+        let last = records.last().filter(|_| more);
+        let next = last.map(|record| (record.info.created_at, record.info.id));
         Page { records, next }
     }
 

@@ -1,5 +1,6 @@
 use std::{
     collections::{BTreeSet, HashMap},
+    ops::Bound,
     sync::Arc,
 };
 
@@ -66,33 +67,14 @@ impl Table {
         self.by_age.iter().filter_map(|(_, id)| self.sessions.get(id))
     }
 
-    /// Newest first, from the one after (older than) `after`; `None` without such a session.
-    pub(crate) fn page(
+    /// Newest first, from the one after (older than) this place.
+    pub(crate) fn older_than(
         &self,
-        after: Option<SessionId>,
-        max: usize,
-    ) -> Option<Vec<Arc<SessionRecord>>> {
-        let older: &mut dyn Iterator<Item = &(Timestamp, SessionId)> = match after {
-            None => &mut self.by_age.iter().rev(),
-            Some(id) => {
-                let created_at = self.get(id)?.info.created_at;
-                &mut self.by_age.range(..(created_at, id)).rev()
-            }
-        };
-        let page = older.take(max).filter_map(|(_, id)| self.sessions.get(id).cloned());
-        Some(page.collect())
-    }
-
-    /// Newest first, those that are wanted, from the one after (older than) this place.
-    pub(crate) fn older_than<'a>(
-        &'a self,
         place: Option<(Timestamp, SessionId)>,
-    ) -> Box<dyn Iterator<Item = &'a Arc<SessionRecord>> + 'a> {
-        let ids: Box<dyn Iterator<Item = &(Timestamp, SessionId)>> = match place {
-            None => Box::new(self.by_age.iter().rev()),
-            Some(place) => Box::new(self.by_age.range(..place).rev()),
-        };
-        Box::new(ids.filter_map(|(_, id)| self.sessions.get(id)))
+    ) -> impl Iterator<Item = &Arc<SessionRecord>> {
+        let end = place.map_or(Bound::Unbounded, Bound::Excluded);
+        let ids = self.by_age.range((Bound::Unbounded, end)).rev();
+        ids.filter_map(|(_, id)| self.sessions.get(id))
     }
 
     /// Takes a record in as it is: a registration, or one that another table holds too.

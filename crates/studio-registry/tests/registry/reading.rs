@@ -1,7 +1,7 @@
 use std::sync::atomic::Ordering;
 
 use studio_events::{Phase, SessionPrivate, SessionStatus};
-use studio_registry::RegistryError;
+use studio_registry::{Page, SessionRecord};
 use studio_streams::StreamPath;
 
 use crate::world::{Disturbed, all, id, info, open};
@@ -18,7 +18,7 @@ async fn pages_are_newest_first_and_meet_without_gap() {
     let mut seen = Vec::new();
     let mut after = None;
     loop {
-        let page = registry.page(after, 3).unwrap();
+        let page = registry.page(after, 3, |_| true);
         assert!(page.records.len() <= 3);
         seen.extend(page.records.iter().map(|record| record.info.id));
         after = page.next;
@@ -27,8 +27,34 @@ async fn pages_are_newest_first_and_meet_without_gap() {
         }
     }
     assert_eq!(seen, [7, 6, 5, 4, 3, 2, 1].map(id));
-    assert_eq!(registry.page(Some(id(1)), 3).unwrap().records, []);
-    assert!(matches!(registry.page(Some(id(99)), 3), Err(RegistryError::NotFound { .. })));
+    let ids = |page: Page| page.records.iter().map(|r| r.info.id).collect::<Vec<_>>();
+    let place = |n: u16| (crate::world::info(3).created_at, id(n));
+    // A place is good without the session that had it.
+    registry.delete(id(6)).await.unwrap();
+    assert_eq!(ids(registry.page(Some(place(6)), 1, |_| true)), [id(5)]);
+    assert_eq!(ids(registry.page(Some((info(0).created_at, id(1))), 3, |_| true)), []);
+    let even = |record: &SessionRecord| [2, 4].map(id).contains(&record.info.id);
+    let page = registry.page(None, 1, even);
+    assert_eq!((page.next.map(|(_, id)| id), ids(page)), (Some(id(4)), vec![id(4)]));
+    let rest = registry.page(Some((info(2).created_at, id(4))), 5, even);
+    assert_eq!((rest.next, ids(rest)), (None, vec![id(2)]));
+}
+
+#[tokio::test]
+async fn a_search_goes_through_all_sessions() {
+    let registry = open(&Disturbed::new()).await;
+    for n in 1..=600 {
+        registry.register(info(n), SessionPrivate::default()).await.unwrap();
+    }
+    let found = |wanted: &[u16], max| {
+        let wanted: Vec<_> = wanted.iter().copied().map(id).collect();
+        let page = registry.page(None, max, |record| wanted.contains(&record.info.id));
+        let ids: Vec<_> = page.records.iter().map(|record| record.info.id).collect();
+        (ids, page.next.map(|(_, id)| id))
+    };
+    assert_eq!(found(&[1, 600, 300], 3), ([600, 300, 1].map(id).to_vec(), None));
+    assert_eq!(found(&[1, 600, 300], 2), ([600, 300].map(id).to_vec(), Some(id(300))));
+    assert_eq!(found(&[], 1), (Vec::new(), None));
 }
 
 #[tokio::test]

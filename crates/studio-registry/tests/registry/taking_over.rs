@@ -109,6 +109,7 @@ async fn a_server_that_cannot_follow_learns_it_with_its_next_write_or_when_it_ca
     let writing = open(&store).await;
     let silent = open(&store).await;
     let _newest = open(&store).await;
+    // Paused time, all of it: whatever could be learnt meanwhile has been tried.
     tokio::time::sleep(Duration::from_secs(5)).await;
     assert!(!writing.is_fenced() && !silent.is_fenced());
     assert!(matches!(writing.lead().await, Err(RegistryError::Fenced { .. })));
