@@ -4,7 +4,7 @@ use studio_bridge::BridgeError;
 use studio_ids::SessionId;
 use studio_registry::RegistryError;
 use studio_sandbox::SandboxError;
-use studio_streams::StreamError;
+use studio_streams::{BadBatch, StreamError};
 
 /// Why a flow could not do what was asked. What it means for a client is decided in one table,
 /// in `studio-http`.
@@ -86,6 +86,9 @@ pub enum FlowError {
     /// Whoever brought a session stopped before its end.
     #[error("the import broke off")]
     ImportBrokeOff,
+    /// What a session is brought with cannot be kept as it is.
+    #[error("the import has events that cannot be kept")]
+    BadImport(#[source] BadBatch),
     /// A sandbox could not be used.
     #[error("the sandbox of session {session} could not be used")]
     Sandbox {

@@ -114,7 +114,7 @@ impl Inner {
                 None => return Err(FlowError::ImportBrokeOff),
                 Some(ImportPiece::End) => break,
                 Some(ImportPiece::Events(events)) => {
-                    let Ok(batch) = Batch::new(events) else { continue };
+                    let batch = Batch::new(events).map_err(FlowError::BadImport)?;
                     self.parts.streams.append(path, batch, None).await.map_err(failed)?;
                 }
             }

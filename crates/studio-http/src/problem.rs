@@ -99,6 +99,7 @@ impl From<FlowError> for Problem {
             FlowError::ImportBrokeOff => {
                 (ErrorCode::BadRequest, Some("The body broke off".to_owned()))
             }
+            FlowError::BadImport(why) => (ErrorCode::BadRequest, Some(why.to_string())),
             FlowError::SandboxAway(_) => (ErrorCode::SandboxAway, None),
             FlowError::BadPath => (ErrorCode::BadRequest, Some("path is not valid".to_owned())),
             FlowError::OutsideProject => (ErrorCode::PathOutside, None),

@@ -7,6 +7,7 @@ mod support;
 use axum::http::{Method, StatusCode};
 use insta::assert_snapshot;
 use serde_json::{Value, json};
+use studio_api::limits::IMPORT_LINE_BYTES_MAX;
 use studio_auth::Scope;
 use studio_flows::Mode;
 use studio_ids::SessionId;
@@ -321,6 +322,13 @@ async fn a_bad_file_is_refused_and_leaves_nothing() {
         let details = told.json.get("details").map(Value::to_string).unwrap_or_default();
         lines.push_str(&format!("{what}: {} {details}\n", told.line()));
     }
+    // A line of the longest length is longer than a record when it says who wrote it.
+    let words = "x".repeat(IMPORT_LINE_BYTES_MAX - event.len() + 1);
+    let longest = event.replace("\"x\"", &format!("\"{words}\""));
+    assert_eq!(longest.len(), IMPORT_LINE_BYTES_MAX);
+    let told = world.send(import(&world, with(&longest))).await;
+    assert_eq!(told.status, StatusCode::BAD_REQUEST, "{}", told.text);
+    assert!(told.text.contains("over the limit"), "{}", told.text);
     let foreign = Ask { body: good_body(), ..Ask::post("/api/sessions/import") };
     let foreign = foreign.token(&world.token(Scope::Operator)).header("content-type", "text/plain");
     lines.push_str(&format!("declared otherwise: {}\n", world.send(foreign).await.line()));
