@@ -122,9 +122,9 @@ impl Inner {
         live
     }
 
-    /// Notes that this server makes the session.
-    pub(crate) fn make_here(&self, id: SessionId) {
-        lock(&self.made_here).insert(id);
+    /// Notes that this server makes the session; `false` when it has noted that before.
+    pub(crate) fn make_here(&self, id: SessionId) -> bool {
+        lock(&self.made_here).insert(id)
     }
 
     pub(crate) fn is_made_here(&self, id: SessionId) -> bool {

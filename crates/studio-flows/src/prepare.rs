@@ -138,6 +138,8 @@ impl Inner {
         let failed = |source| FlowError::sandbox(live.id, source);
         let mut attempt = 1;
         let sandbox = loop {
+            // What lies there may be another server's by now: that one made it and works in it.
+            self.surely_ours().await?;
             // What an earlier server left half-made under this session's name is of no use.
             self.parts.provider.destroy_session(live.id).await.map_err(failed)?;
             match self.try_to_make_sandbox(live, &spec).await? {

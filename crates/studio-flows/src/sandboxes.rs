@@ -153,10 +153,13 @@ impl Inner {
         let limits = self.parts.settings.limits;
         let spec = SandboxSpec { session: id, project, env, limits, ports };
         // What belongs to no session is swept away after a start, unless it was made here.
-        self.make_here(id);
+        let is_new = self.make_here(id);
         let made = self.parts.provider.create(&spec, Arc::new(|_line| {})).await;
         let sandbox = made.map_err(|source| {
-            self.forget_making(id);
+            // One that is there already, of an earlier call, stays known as made here.
+            if is_new {
+                self.forget_making(id);
+            }
             if matches!(source, SandboxError::Exists { .. }) {
                 return FlowError::SandboxExists(id);
             }

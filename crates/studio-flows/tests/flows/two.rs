@@ -150,7 +150,8 @@ async fn an_older_server_with_a_quiet_session_ends_no_agent() {
     stood_down(&first).await;
     second.iterate(session.id, "again".to_owned()).await.unwrap();
     assert_eq!(watch.until("session_end").await["success"], true);
-    // Twice the time after which the older one would have ended it.
+    // Twice the time after which the older one would have ended it. That nothing happens has no
+    // event, and agents are real processes, so the time is real too.
     tokio::time::sleep(Duration::from_millis(800)).await;
     second.iterate(session.id, "and again".to_owned()).await.unwrap();
     assert_eq!(watch.until("session_end").await["success"], true);
