@@ -164,11 +164,14 @@ fn copy(from: &str, to: &str) -> Result<ExitCode, ToolError> {
     let copied = runtime.block_on(async {
         let copying = tools::copy(&from, &to, Arc::clone(&progress));
         tokio::pin!(copying);
+        // One for all the time: a ctrl-c while something is told counts, too.
+        let interrupt = tokio::signal::ctrl_c();
+        tokio::pin!(interrupt);
         let mut tell = tokio::time::interval(TELL_EVERY);
         loop {
             tokio::select! {
                 copied = &mut copying => return Some(copied),
-                _ = tokio::signal::ctrl_c() => return None,
+                _ = &mut interrupt => return None,
                 _ = tell.tick() => tell_copy(&progress),
             }
         }

@@ -169,6 +169,7 @@ async fn all_streams_move_into_a_service_and_back_through_kills_and_the_session_
     for millis in [150, 250, 300, 350, 400, 450, 500, 600] {
         let mut command = copy(text(home.path()), &address);
         let mut killed = Ends::of(command.stderr(Stdio::null()).stdout(Stdio::null()));
+        // The moment of the kill is what is tried; no event marks it.
         std::thread::sleep(Duration::from_millis(millis));
         kills += usize::from(killed.kill());
     }
@@ -178,6 +179,7 @@ async fn all_streams_move_into_a_service_and_back_through_kills_and_the_session_
 
     let mut killed =
         Ends::of(copy(&address, text(back.path())).stderr(Stdio::null()).stdout(Stdio::null()));
+    // As above. Whether it was still running does not matter: both ends are compared.
     std::thread::sleep(Duration::from_millis(300));
     killed.kill();
     let here = done(copy(&address, text(back.path())).output().unwrap());
@@ -222,6 +224,8 @@ async fn the_official_server_is_a_place_for_streams_too() {
 
     let mut killed =
         Ends::of(copy(text(home.path()), &address).stderr(Stdio::null()).stdout(Stdio::null()));
+    // The moment of the kill is what is tried. One that comes too late tries nothing and spoils
+    // nothing.
     std::thread::sleep(Duration::from_millis(250));
     killed.kill();
     let there = done(copy(text(home.path()), &address).output().unwrap());
