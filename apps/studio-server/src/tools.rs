@@ -1,8 +1,9 @@
 //! Work on streams without a server: to look at what a data directory holds, to give space back,
 //! to move all streams from one place to another, to let a program of one's own at them.
 //!
-//! Everything here takes the lock of the data directory, so a server that runs is told and
-//! nothing happens. What is found is returned; nothing is printed.
+//! Everything that reads or writes the streams of a data directory takes its lock, so a server that
+//! runs is told and nothing happens; [`token`] takes none and works beside one. What is found is
+//! returned; nothing is printed.
 
 use std::{
     io,

@@ -262,7 +262,7 @@ impl Inner {
         Err(GitHubError::NotNarrow { repository: repository.clone(), why })
     }
 
-    /// Hands `with` a token that can make repositories, and takes it back afterwards.
+    /// A token that can make repositories, for who gives it back at once ([`Self::revoke`]).
     pub(crate) async fn token_to_create(
         &self,
         app: &App,
