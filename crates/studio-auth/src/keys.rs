@@ -1,7 +1,9 @@
 use std::{fmt, time::Duration};
 
+use studio_ids::TokenId;
+
 use crate::{
-    Scope, ServerKey,
+    Claims, Grant, Issued, Scope, ServerKey,
     key::from_hex,
     token::{self, Parts},
 };
@@ -21,6 +23,9 @@ pub enum Refused {
     /// Its time is over, or has not come.
     #[error("token expired")]
     Expired,
+    /// It was made void before its time.
+    #[error("token revoked")]
+    Revoked,
 }
 
 /// The keys in force. The first one mints; all of them check, so that keys can be changed
@@ -75,28 +80,51 @@ impl Keys {
 
     /// A token in the studio's own form that lasts for `lifetime` from `now` on.
     pub fn mint_own(&self, scope: Scope, now: u64, lifetime: Duration) -> String {
-        let expires = now.saturating_add(lifetime.as_secs());
-        let id = self.current.id();
-        let signature = self.current.sign(&token::message(scope, id, now, expires));
-        token::text(scope, id, now, expires, &signature)
+        self.issue(scope, now, lifetime).token
+    }
+
+    /// As [`Self::mint_own`], with what the token says of itself.
+    pub fn issue(&self, scope: Scope, now: u64, lifetime: Duration) -> Issued {
+        let claims = Claims {
+            id: TokenId::random(),
+            key_id: self.current.id().to_owned(),
+            issued: now,
+            expires: now.saturating_add(lifetime.as_secs()),
+        };
+        let signature = self.current.sign(&token::message(scope, &claims));
+        Issued { token: token::text(scope, &claims, &signature), claims }
+    }
+
+    /// Whether a token is given out for this scope in the reference's form.
+    pub fn gives_reference(&self, scope: Scope) -> bool {
+        self.reference && scope.reference_message().is_some()
+    }
+
+    /// How long a token of the studio's own form lasts if nobody says otherwise.
+    pub const fn lifetime(&self) -> Duration {
+        self.lifetime
+    }
+
+    /// Whether the key of this id is in force.
+    pub fn knows(&self, key_id: &str) -> bool {
+        self.all().any(|key| key.id() == key_id)
     }
 
     /// Whether `token` opens `scope` now. Any text may be given; comparing takes the same time
-    /// whether it fits or not.
-    pub fn check(&self, scope: Scope, token: &str, now: u64) -> Result<(), Refused> {
+    /// whether it fits or not. Whether it was revoked is known to the [`crate::Ledger`].
+    pub fn check(&self, scope: Scope, token: &str, now: u64) -> Result<Grant, Refused> {
         if let Some(signature) = from_hex(token) {
-            return self.check_reference(scope, &signature);
+            return self.check_reference(scope, &signature).map(|()| Grant::Reference);
         }
-        let parts = Parts::of(token).ok_or(Refused::Malformed)?;
-        let message = token::message(scope, parts.key_id, parts.issued, parts.expires);
-        let fits = self
-            .all()
-            .any(|key| key.id() == parts.key_id && key.signed(&message, &parts.signature));
+        let Parts { claims, signature } = Parts::of(token).ok_or(Refused::Malformed)?;
+        let message = token::message(scope, &claims);
+        let fits =
+            self.all().any(|key| key.id() == claims.key_id && key.signed(&message, &signature));
         if !fits {
             return Err(Refused::DoesNotFit);
         }
-        let in_time = parts.issued <= now.saturating_add(SKEW_SECONDS_MAX) && now < parts.expires;
-        if in_time { Ok(()) } else { Err(Refused::Expired) }
+        let in_time = claims.issued <= now.saturating_add(SKEW_SECONDS_MAX) && now < claims.expires;
+        if in_time { Ok(Grant::Own(claims)) } else { Err(Refused::Expired) }
     }
 
     /// As [`Self::check`], without the reason.

@@ -1,10 +1,16 @@
+use serde::{Deserialize, Serialize};
 use studio_ids::{RoomId, SessionId};
 
 /// What a token opens. One token, one purpose.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+///
+/// Kept (for the list of tokens) as `{"kind":"session","id":"…"}`, `{"kind":"operator"}`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", content = "id", rename_all = "snake_case")]
 pub enum Scope {
     /// A person's control of one session: everything below `/api/sessions/{id}` but hooks.
     Session(SessionId),
+    /// Looking at one session: what it said, asks and cost, and its files; changes nothing.
+    Read(SessionId),
     /// An agent's hooks: may tell what happened in one session, never answer for a person.
     Hook(SessionId),
     /// A sandbox's way back to the studio: as [`Scope::Hook`], given out by the relay.
@@ -13,33 +19,74 @@ pub enum Scope {
     Room(RoomId),
     /// The operator: lists sessions, and stands in for any session's token.
     Operator,
+    /// A program that may create sessions, and gets the token of each that it creates.
+    Create,
     /// A client that is a service of its own, another studio for example: reads and writes
     /// streams, all of them, and nothing else.
     Streams,
 }
 
 impl Scope {
+    /// What it is called: on the wire, and in front of the id that is signed. Each purpose has
+    /// its own word, so no token fits two (`D30-20`).
+    pub const fn kind(self) -> &'static str {
+        match self {
+            Self::Session(_) => "session",
+            Self::Read(_) => "read",
+            Self::Hook(_) => "hook",
+            Self::Relay(_) => "relay",
+            Self::Room(_) => "room",
+            Self::Operator => "operator",
+            Self::Create => "create",
+            Self::Streams => "streams",
+        }
+    }
+
+    /// The session that it is for: rotating that session's tokens makes it void.
+    pub const fn session(self) -> Option<SessionId> {
+        match self {
+            Self::Session(id) | Self::Read(id) | Self::Hook(id) | Self::Relay(id) => Some(id),
+            Self::Room(_) | Self::Operator | Self::Create | Self::Streams => None,
+        }
+    }
+
+    /// Whether a holder of this may be given `wanted`: never more than it opens itself.
+    pub fn covers(self, wanted: Self) -> bool {
+        match self {
+            Self::Operator => true,
+            Self::Session(id) => wanted == self || wanted == Self::Read(id),
+            Self::Read(_)
+            | Self::Hook(_)
+            | Self::Relay(_)
+            | Self::Room(_)
+            | Self::Create
+            | Self::Streams => wanted == self,
+        }
+    }
+
     /// The letter in a token that tells people what it is for. Not trusted: the signature is.
     pub(crate) const fn letter(self) -> char {
         match self {
             Self::Session(_) => 's',
+            Self::Read(_) => 'v',
             Self::Hook(_) => 'h',
             Self::Relay(_) => 'y',
             Self::Room(_) => 'r',
             Self::Operator => 'o',
+            Self::Create => 'c',
             Self::Streams => 't',
         }
     }
 
-    /// What is signed for this scope: each purpose begins differently (`D30-20`).
+    /// What is signed for this scope: `hook:<id>`, `operator:`.
     pub(crate) fn message(self) -> String {
+        let kind = self.kind();
         match self {
-            Self::Session(id) => format!("session:{id}"),
-            Self::Hook(id) => format!("hook:{id}"),
-            Self::Relay(id) => format!("relay:{id}"),
-            Self::Room(id) => format!("room:{id}"),
-            Self::Operator => "operator:".to_owned(),
-            Self::Streams => "streams:".to_owned(),
+            Self::Room(id) => format!("{kind}:{id}"),
+            Self::Session(id) | Self::Read(id) | Self::Hook(id) | Self::Relay(id) => {
+                format!("{kind}:{id}")
+            }
+            Self::Operator | Self::Create | Self::Streams => format!("{kind}:"),
         }
     }
 
@@ -49,7 +96,7 @@ impl Scope {
         match self {
             Self::Session(id) => Some(id.to_string()),
             Self::Hook(_) | Self::Room(_) => Some(self.message()),
-            Self::Relay(_) | Self::Operator | Self::Streams => None,
+            Self::Read(_) | Self::Relay(_) | Self::Operator | Self::Create | Self::Streams => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
 use proptest::prelude::*;
-use studio_auth::{Keys, Refused, Scope, ServerKey};
+use studio_auth::{Code, Grant, Keys, Ledger, LedgerEntry, Minted, Refused, Scope, ServerKey};
 use studio_ids::{RoomId, SessionId};
 
 const NOW: u64 = 1_800_000_000;
@@ -22,11 +22,14 @@ fn scopes() -> Vec<Scope> {
     vec![
         Scope::Session(session()),
         Scope::Session(other),
+        Scope::Read(session()),
+        Scope::Read(other),
         Scope::Hook(session()),
         Scope::Hook(other),
         Scope::Relay(session()),
         Scope::Room(room),
         Scope::Operator,
+        Scope::Create,
         Scope::Streams,
     ]
 }
@@ -97,10 +100,130 @@ fn nothing_secret_is_printed() {
     assert!(ServerKey::new("short").is_err());
 }
 
+/// A token of the own form with its facts, as it is written down.
+fn minted(keys: &Keys, scope: Scope, now: u64) -> (Grant, LedgerEntry) {
+    let issued = keys.issue(scope, now, Keys::LIFETIME_DEFAULT);
+    let grant = keys.check(scope, &issued.token, now).unwrap();
+    let (claims, label) = (issued.claims, None);
+    let (id, key_id) = (claims.id, claims.key_id);
+    let (issued, expires) = (claims.issued, claims.expires);
+    let entry = LedgerEntry::TokenMinted(Minted { id, key_id, scope, label, issued, expires });
+    (grant, entry)
+}
+
+#[test]
+fn a_revoked_token_opens_nothing_and_its_siblings_stay() {
+    let (keys, scope) = (keys("test-secret"), Scope::Session(session()));
+    let mut ledger = Ledger::default();
+    let (one, entry) = minted(&keys, scope, NOW);
+    ledger.apply(&entry);
+    let (two, entry) = minted(&keys, scope, NOW);
+    ledger.apply(&entry);
+    let (id, expires) = (one.id().unwrap(), one.expires().unwrap());
+    let revoked = LedgerEntry::TokenRevoked { id, expires };
+    for _twice in 0..2 {
+        ledger.apply(&revoked);
+        assert_eq!(ledger.check(scope, &one), Err(Refused::Revoked));
+        assert_eq!(ledger.check(scope, &two), Ok(()));
+    }
+    let listed: Vec<_> = ledger.of(Some(session())).map(|minted| minted.id).collect();
+    assert_eq!(listed, [two.id().unwrap()]);
+    ledger.purge(expires);
+    assert_eq!(ledger.of(Some(session())).count(), 0, "what expired is forgotten");
+}
+
+#[test]
+fn a_rotation_ends_all_tokens_of_its_session_and_no_others() {
+    let keys = keys("test-secret");
+    let (mine, hook) = (Scope::Session(session()), Scope::Hook(session()));
+    let other = Scope::Session(SessionId::from_bytes([7; 16]));
+    let mut ledger = Ledger::default();
+    let (before, entry) = minted(&keys, mine, NOW);
+    ledger.apply(&entry);
+    let (others, _) = minted(&keys, other, NOW);
+    // Twice in one second: what was made between the two is void as well.
+    for _round in 0..2 {
+        let (between, _) = minted(&keys, hook, ledger.issue_time(hook, NOW));
+        ledger.apply(&ledger.rotation(session(), NOW));
+        let void = [(mine, &before), (mine, &Grant::Reference), (hook, &Grant::Reference)];
+        for (scope, grant) in void.into_iter().chain([(hook, &between)]) {
+            assert_eq!(ledger.check(scope, grant), Err(Refused::Revoked));
+        }
+        assert_eq!(ledger.check(other, &others), Ok(()));
+        assert_eq!(ledger.check(other, &Grant::Reference), Ok(()));
+        let (after, _) = minted(&keys, mine, ledger.issue_time(mine, NOW));
+        assert_eq!(ledger.check(mine, &after), Ok(()));
+    }
+    assert_eq!(ledger.of(Some(session())).count(), 0);
+}
+
+#[test]
+fn the_references_derivation_is_revoked_for_one_purpose() {
+    let mut ledger = Ledger::default();
+    ledger.apply(&LedgerEntry::ReferenceRevoked { scope: Scope::Hook(session()) });
+    let refused = |scope| ledger.check(scope, &Grant::Reference);
+    assert_eq!(refused(Scope::Hook(session())), Err(Refused::Revoked));
+    assert_eq!(refused(Scope::Session(session())), Ok(()));
+}
+
+#[test]
+fn nobody_is_given_more_than_they_have() {
+    for holder in scopes() {
+        for wanted in scopes() {
+            let looks = holder.session().is_some_and(|id| wanted == Scope::Read(id));
+            let narrower = match holder.kind() {
+                "operator" => true,
+                "session" => wanted == holder || looks,
+                _ => wanted == holder,
+            };
+            assert_eq!(holder.covers(wanted), narrower, "{wanted:?} from {holder:?}");
+        }
+    }
+}
+
+#[test]
+fn facts_are_kept_in_this_shape() {
+    let id = ID.parse().unwrap();
+    let (key_id, label) = ("0a1b2c3d".to_owned(), Some("laptop".to_owned()));
+    let scope = Scope::Read(session());
+    let minted = Minted { id, key_id, scope, label, issued: 1, expires: 2 };
+    for (entry, kept) in [
+        (
+            LedgerEntry::TokenMinted(minted),
+            format!(
+                r#"{{"type":"token_minted","id":"{ID}","keyId":"0a1b2c3d","scope":{{"kind":"read","id":"{ID}"}},"label":"laptop","issued":1,"expires":2}}"#
+            ),
+        ),
+        (
+            LedgerEntry::TokenRevoked { id, expires: 2 },
+            format!(r#"{{"type":"token_revoked","id":"{ID}","expires":2}}"#),
+        ),
+        (
+            LedgerEntry::ReferenceRevoked { scope: Scope::Hook(session()) },
+            format!(r#"{{"type":"reference_revoked","scope":{{"kind":"hook","id":"{ID}"}}}}"#),
+        ),
+        (
+            LedgerEntry::SessionRotated { session: session(), at: 7 },
+            format!(r#"{{"type":"session_rotated","session":"{ID}","at":7}}"#),
+        ),
+    ] {
+        assert_eq!(serde_json::to_string(&entry).unwrap(), kept);
+        assert_eq!(serde_json::from_str::<LedgerEntry>(&kept).unwrap(), entry);
+    }
+}
+
+#[test]
+fn a_code_is_long_and_never_twice_the_same() {
+    let (one, other) = (Code::random(), Code::random());
+    assert_eq!(one.expose().len(), 64);
+    assert_ne!(Code::digest(one.expose()), Code::digest(other.expose()));
+    assert_eq!(format!("{one:?}"), "Code(..)");
+}
+
 proptest! {
     #[test]
     fn d30_11_no_text_opens_anything_or_panics(
-        token in "\\PC{0,80}|[0-9a-fA-F]{64}|[!-~]{64}|st1\\.[a-z]\\.[0-9a-f]{8}\\.[0-9]{1,25}\\.[0-9]{1,25}\\.[0-9a-f]{64}|(st1\\.)*"
+        token in "\\PC{0,80}|[0-9a-fA-F]{64}|[!-~]{64}|st2\\.[a-z]\\.[0-9a-f]{8}\\.[0-9a-f-]{36}\\.[0-9]{1,25}\\.[0-9]{1,25}\\.[0-9a-f]{64}|(st2\\.)*"
     ) {
         let keys = keys("test-secret");
         for scope in scopes() {

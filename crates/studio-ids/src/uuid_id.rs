@@ -97,6 +97,10 @@ uuid_id! {
     /// One running studio server, from start to stop.
     InstanceId
 }
+uuid_id! {
+    /// One token that was given out. Says nothing of what the token opens.
+    TokenId
+}
 
 #[cfg(test)]
 mod tests {
