@@ -1,6 +1,7 @@
 //! The answer to the infrastructure gate: strictly checked, because it becomes configuration
 //! (`D30-2`, `D30-48`). Source: spec 02 section 6, "Required validation".
 
+use studio_ids::{OwnerName, RepositoryName};
 use url::Url;
 
 use crate::{
@@ -11,10 +12,6 @@ use crate::{
 
 const KEY: Units = Units::some_up_to(KEY_UNITS_MAX);
 const SHORT: Units = Units::some_up_to(SHORT_UNITS_MAX);
-/// Longest name of an account, in bytes.
-const ACCOUNT_BYTES_MAX: usize = 100;
-/// Longest name of a repository, in bytes: the hosting service's own limit.
-const REPOSITORY_BYTES_MAX: usize = 100;
 
 /// Where the project's data shall live.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -129,23 +126,11 @@ fn repo(fields: &mut Fields<'_>) -> Option<RepoConfig> {
     let public = fields
         .word_if_given("repoVisibility", &[("private", false), ("public", true)])
         .unwrap_or(false);
-    if account.as_deref().is_some_and(|account| !is_account(account)) {
+    if account.as_deref().is_some_and(|account| account.parse::<OwnerName>().is_err()) {
         fields.fail("repoAccount", "Invalid");
     }
-    if name.as_deref().is_some_and(|name| !is_repository(name)) {
+    if name.as_deref().is_some_and(|name| name.parse::<RepositoryName>().is_err()) {
         fields.fail("repoName", "Invalid");
     }
     Some(RepoConfig { account: account?, name: name?, public })
-}
-
-fn is_account(text: &str) -> bool {
-    text.len() <= ACCOUNT_BYTES_MAX
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
-}
-
-fn is_repository(text: &str) -> bool {
-    text.len() <= REPOSITORY_BYTES_MAX
-        && text.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
 }
