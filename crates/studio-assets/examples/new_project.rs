@@ -3,16 +3,21 @@
 
 use std::error::Error;
 
-use studio_assets::{ProjectInfo, project_files};
+use studio_assets::{Data, Git, Place, ProjectInfo, Scaffold, project_files};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let name = "tea-list".parse()?;
+    let repository = "me/tea-list".parse()?;
     let info = ProjectInfo {
         name: &name,
         description: "A list of teas that my flat shares",
+        place: Place::Container,
         app_port: 5173,
-        data_variables: &["DATABASE_URL", "ELECTRIC_URL"],
-        repository: None,
+        scaffold: Scaffold::Small,
+        data: Data::Cloud,
+        git: Git::Create { repository: &repository, public: false },
+        room: false,
+        iteration: false,
         production: false,
     };
     for (path, bytes) in project_files(&info) {

@@ -1,26 +1,31 @@
-use crate::{ProjectInfo, claude_md};
-
-/// Where the skill lies in a project.
-pub const CREATE_APP_SKILL_PATH: &str = ".claude/skills/create-app/SKILL.md";
+use crate::{Duty, ProjectInfo, Scaffold, claude_md, skills, support_claude_md, template_files};
 
 /// A file of a project: its path below the project directory and its bytes.
 pub type File = (String, Vec<u8>);
 
-/// Everything that a new project gets: the agent's instructions, the skill, and the few files
-/// that a project without a template begins with.
+/// Everything that a new project gets: the app that it begins with (for [`Scaffold::Small`]; a
+/// whole app comes with the sandbox), the agent's instructions and its skills.
 pub fn project_files(info: &ProjectInfo<'_>) -> Vec<File> {
-    let readme = format!("# {}\n\nMade with Agent Studio.\n", info.name);
-    let files = [
-        ("README.md", readme),
-        (".gitignore", include_str!("texts/gitignore").to_owned()),
+    let mut files = match info.scaffold {
+        Scaffold::Small => template_files(info.name),
+        Scaffold::Electric => Vec::new(),
+    };
+    let texts = [
         ("CLAUDE.md", claude_md(info)),
-        (CREATE_APP_SKILL_PATH, create_app_skill(info.production)),
+        (skills::CREATE_APP_PATH, skills::create_app(info.scaffold, info.production)),
+        (skills::UI_DESIGN_PATH, skills::ui_design().to_owned()),
+        (skills::ROOM_MESSAGING_PATH, skills::room_messaging().to_owned()),
     ];
-    files.map(|(path, text)| (path.to_owned(), text.into_bytes())).into()
+    files.extend(texts.map(|(path, text)| (path.to_owned(), text.into_bytes())));
+    files
 }
 
-/// The skill `/create-app <description>`. With `production` it may not search the web.
-pub fn create_app_skill(production: bool) -> String {
-    let text = include_str!("texts/create-app.md");
-    if production { text.replace(", WebSearch", "") } else { text.to_owned() }
+/// Everything that an agent gets who works beside the one that builds the app.
+pub fn support_files(duty: Duty<'_>, scaffold: Scaffold) -> Vec<File> {
+    let mut files = vec![
+        ("CLAUDE.md", support_claude_md()),
+        (skills::ROOM_MESSAGING_PATH, skills::room_messaging().to_owned()),
+    ];
+    files.extend(skills::role(duty, scaffold).map(|text| (skills::ROLE_PATH, text)));
+    files.into_iter().map(|(path, text)| (path.to_owned(), text.into_bytes())).collect()
 }

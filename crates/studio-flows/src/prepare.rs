@@ -5,6 +5,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use studio_agent_codec::{DEFAULT_TOOLS, LaunchOptions, PermissionPolicy};
+use studio_assets::{Duty, allowed_tools};
 use studio_bridge::{AgentParts, CodecFactory};
 use studio_events::{EngineEvent, LogLevel, Phase, SandboxRecord, SessionStatus, SessionUpdate};
 use studio_gates::{GateKind, GateOutcome, infra_gate_id};
@@ -228,21 +229,35 @@ impl Inner {
         if record.internal.freeform {
             return Ok(());
         }
+        let failed = |error| FlowError::bridge(live.id, &error);
         let doing = log(LogLevel::Build, "Setting up project...");
-        live.bridge.record(vec![doing]).await.map_err(|e| FlowError::bridge(live.id, &e))?;
+        live.bridge.record(vec![doing]).await.map_err(failed)?;
+        if let Err(error) = self.put_project(live, record, sandbox).await {
+            // Told as the reference tells it; unlike there nothing goes on without its project.
+            let told = log(LogLevel::Error, format!("Project setup failed: {error}"));
+            live.bridge.record(vec![told]).await.map_err(failed)?;
+            return Err(FlowError::sandbox(live.id, error));
+        }
+        let done = log(LogLevel::System, "Project ready");
+        live.bridge.record(vec![done]).await.map_err(failed)?;
+        Ok(())
+    }
+
+    /// Puts the project's first files into the sandbox, as bytes (`D30-71`).
+    async fn put_project(
+        &self,
+        live: &Live,
+        record: &SessionRecord,
+        sandbox: &dyn Sandbox,
+    ) -> Result<(), SandboxError> {
         let name = record.internal.project.clone().unwrap_or_else(default_project);
         let production = self.parts.settings.mode == crate::Mode::Production;
         let (dir, infra) = (sandbox.project_dir(), live.infra());
         let files =
             crate::project::files(record, &name, &dir, APP_PORT, infra.as_ref(), production);
-        let files = files.map_err(|bad| {
-            let what = SandboxError::File { path: dir.to_string(), reason: bad.to_string() };
-            FlowError::sandbox(live.id, what)
-        })?;
-        sandbox.put_files(files).await.map_err(|e| FlowError::sandbox(live.id, e))?;
-        let done = log(LogLevel::System, "Project ready");
-        live.bridge.record(vec![done]).await.map_err(|e| FlowError::bridge(live.id, &e))?;
-        Ok(())
+        let files = files
+            .map_err(|bad| SandboxError::File { path: dir.to_string(), reason: bad.to_string() })?;
+        sandbox.put_files(files).await
     }
 
     /// Opens the way back from inside the sandbox. The agent does not need it, so a sandbox
@@ -319,11 +334,10 @@ impl Inner {
             Some(false) => PermissionPolicy::AllowListed,
             None => settings.agent.permissions,
         };
-        let without_search = settings.mode == crate::Mode::Production;
-        let tools = DEFAULT_TOOLS.iter().filter(|t| !(without_search && **t == "WebSearch"));
+        let production = settings.mode == crate::Mode::Production;
         let launch = LaunchOptions {
             model: record.internal.model.clone().or_else(|| settings.agent.model.clone()),
-            tools: tools.map(|&t| t.to_owned()).collect(),
+            tools: allowed_tools(&DEFAULT_TOOLS, production, Duty::General),
             permissions,
             resume,
             budget_usd: self.budget_left(record),
