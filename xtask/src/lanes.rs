@@ -1,7 +1,7 @@
-//! All tests, in two lanes side by side: the programs of `apps/studio-server`, which mostly wait for
-//! agents and containers, and all others. One after the other they would take nearly twice as long.
+//! All tests, in three lanes side by side. Most of them wait for agents, containers and disks, so
+//! one after the other they would take more than twice as long on two processors.
 //!
-//! Both are `cargo test --workspace` with names of programs, so both use what one build has made.
+//! Each lane is `cargo test --workspace` with names of programs, so all use what one build has made.
 
 use std::{
     collections::BTreeSet,
@@ -17,24 +17,47 @@ use std::{
 use crate::machine::root;
 use crate::step::{Done, run, words};
 
-/// What stands before each line of the first lane.
-const FIRST: &str = "server | ";
 /// How long the last lines may take once the command has ended.
 const LAST_LINES: Duration = Duration::from_secs(5);
+
+/// A lane beside the last one, which runs whatever no other lane has.
+struct Lane {
+    /// What stands before each of its lines.
+    mark: &'static str,
+    /// Its programs: all below a folder, or one.
+    places: &'static [&'static str],
+}
+
+/// So that all three take about the same time.
+const LANES: [Lane; 2] = [
+    Lane { mark: "spine | ", places: &["apps/studio-server/tests/spine"] },
+    Lane {
+        mark: "server | ",
+        places: &[
+            "apps/studio-server/tests",
+            "crates/studio-flows/tests",
+            "crates/studio-sandbox-local/tests",
+        ],
+    },
+];
 
 /// Runs every test of the workspace, documentation tests too.
 pub(crate) fn run_all(cargo: fn() -> Command) -> Done {
     let unreadable = |error: io::Error| format!("the tests' folders cannot be listed: {error}");
-    let (first, second) = names().map_err(unreadable)?;
-    let of_server = tests(cargo(), &first);
-    let mut others = tests(cargo(), &second);
+    let (lanes, last) = names().map_err(unreadable)?;
+    let mut under_way = Vec::new();
+    for (lane, names) in LANES.iter().zip(lanes) {
+        let (command, mark) = (tests(cargo(), &names), lane.mark);
+        under_way.push(thread::spawn(move || run_marked(command, mark)));
+    }
+    let mut others = tests(cargo(), &last);
     others.args(["--lib", "--bins"]);
     let mut documentation = cargo();
     documentation.args(["test", "--workspace", "--no-fail-fast", "--doc"]);
-
-    let lane = thread::spawn(move || run_marked(of_server, FIRST));
     let mut done = vec![run(&mut others), run(&mut documentation)];
-    done.push(lane.join().unwrap_or_else(|_| Err("a lane of the tests broke".to_owned())));
+    for lane in under_way {
+        done.push(lane.join().unwrap_or_else(|_| Err("a lane of the tests broke".to_owned())));
+    }
     let failed: Vec<String> = done.into_iter().filter_map(Result::err).collect();
     if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }
@@ -72,9 +95,19 @@ fn tests(mut cargo: Command, names: &BTreeSet<String>) -> Command {
     cargo
 }
 
-/// The names of all test programs: those of the server, and those that only others have.
-fn names() -> io::Result<(BTreeSet<String>, BTreeSet<String>)> {
-    let server = programs(&root().join("apps/studio-server/tests"))?;
+/// The names of all test programs: those of each lane, and those that only the last one has.
+/// Crates may have programs of one name; these run in the first lane that has the name.
+fn names() -> io::Result<(Vec<BTreeSet<String>>, BTreeSet<String>)> {
+    let mut taken = BTreeSet::new();
+    let mut lanes = Vec::new();
+    for lane in &LANES {
+        let mut names = BTreeSet::new();
+        for place in lane.places {
+            names.extend(programs(&root().join(place))?);
+        }
+        names.retain(|name| taken.insert(name.clone()));
+        lanes.push(names);
+    }
     let mut others = BTreeSet::new();
     let mut members = vec![root().join("xtask")];
     for folder in ["crates", "apps"] {
@@ -86,14 +119,16 @@ fn names() -> io::Result<(BTreeSet<String>, BTreeSet<String>)> {
             others.extend(programs(&tests)?);
         }
     }
-    let others = others.difference(&server).cloned().collect();
-    Ok((server, others))
+    Ok((lanes, others.difference(&taken).cloned().collect()))
 }
 
-/// As cargo finds them: every file, and every folder with a `main.rs`.
-fn programs(tests: &Path) -> io::Result<BTreeSet<String>> {
+/// As cargo finds them: every file of the folder, and every folder with a `main.rs`; or the folder
+/// alone if it has one.
+fn programs(place: &Path) -> io::Result<BTreeSet<String>> {
+    let paths =
+        if place.join("main.rs").is_file() { vec![place.to_owned()] } else { entries(place)? };
     let mut found = BTreeSet::new();
-    for path in entries(tests)? {
+    for path in paths {
         let is_program =
             path.extension().is_some_and(|end| end == "rs") || path.join("main.rs").is_file();
         if let (true, Some(name)) = (is_program, path.file_stem()) {
@@ -122,10 +157,12 @@ mod tests {
 
     #[test]
     fn every_test_program_is_in_one_lane() {
-        let (server, others) = names().unwrap();
-        assert!(server.contains("spine") && server.contains("process"), "{server:?}");
+        let (lanes, others) = names().unwrap();
+        let [spine, server] = &lanes[..] else { panic!("{lanes:?}") };
+        assert_eq!(spine.iter().collect::<Vec<_>>(), ["spine"]);
+        assert!(server.contains("process") && server.contains("flows"), "{server:?}");
         assert!(others.contains("arrows") && others.contains("claude"), "{others:?}");
-        assert!(server.is_disjoint(&others));
-        assert!(!others.contains("common"), "{others:?}");
+        assert!(server.is_disjoint(&others) && !server.contains("spine"));
+        assert!(!others.contains("common") && !others.contains("spine"), "{others:?}");
     }
 }
