@@ -1,5 +1,5 @@
 //! The one owner of all writes: takes everything that waits, decides each in order, commits all of
-//! it at once, publishes what is durable and then answers.
+//! it at once, publishes what is durable, answers, and then makes it ready to be read.
 
 mod create;
 mod decide;
@@ -221,7 +221,8 @@ impl Committer {
         }
     }
 
-    /// Writes what was decided, then publishes it, then answers.
+    /// Writes what was decided, then publishes it, then answers, then makes it ready to be read:
+    /// whoever reads meanwhile waits, and who was answered already prepares what comes next.
     fn commit(&mut self) {
         let changes = mem::take(&mut self.changes);
         let answers = mem::take(&mut self.answers);
@@ -236,37 +237,45 @@ impl Committer {
         }
         self.holds_back &= changes.is_empty();
         self.told_full &= changes.is_empty();
-        for change in changes {
+        for change in &changes {
             self.publish(change);
         }
         for (_, answer) in answers {
             answer.give(Ok(()));
+        }
+        if !changes.is_empty()
+            && let Err(error) = self.engine.apply(&changes)
+        {
+            self.fail(&error);
+            return;
+        }
+        if changes.iter().any(|change| matches!(change, Change::Sweep { .. })) {
+            self.look_for_leftovers();
         }
         self.streams.trim();
         self.producers.trim();
         self.producer_counts.trim();
     }
 
-    fn publish(&mut self, change: Change) {
+    fn publish(&mut self, change: &Change) {
         match change {
-            Change::Append { id, start, records } => self.hub.publish(id, start, records),
+            Change::Append { id, start, records } => self.hub.publish(*id, *start, records),
             Change::Put { id, info, .. } => {
                 self.is_due_at(info.due());
-                self.expiries.is_kept(id, info.touched);
+                self.expiries.is_kept(*id, info.touched);
                 if info.deleted {
-                    self.expiries.forget(id);
-                    self.hub.end(id, End::KeptByForks);
+                    self.expiries.forget(*id);
+                    self.hub.end(*id, End::KeptByForks);
                 } else if info.facts.closed {
-                    self.hub.end(id, End::Closed);
+                    self.hub.end(*id, End::Closed);
                 }
             }
             Change::Delete { id, .. } => {
                 self.leftovers = true;
-                self.expiries.forget(id);
-                self.hub.end(id, End::Deleted);
+                self.expiries.forget(*id);
+                self.hub.end(*id, End::Deleted);
             }
-            Change::Sweep { .. } => self.look_for_leftovers(),
-            Change::Producer { .. } | Change::Forget { .. } => {}
+            Change::Sweep { .. } | Change::Producer { .. } | Change::Forget { .. } => {}
         }
     }
 

@@ -1,5 +1,6 @@
 //! Where the bytes lie: the seam under the store's own rules.
 
+mod behind;
 mod disk;
 pub(crate) mod examine;
 mod files;
@@ -244,13 +245,20 @@ impl std::fmt::Display for Compacted {
     }
 }
 
-/// Keeps streams. One thread calls `commit`; any thread may read at the same time and sees only
-/// what was committed.
+/// Keeps streams. One thread calls `commit` and then `apply`; any thread may read at the same time
+/// and sees all of what was committed before, and nothing else.
 pub trait LogEngine: Send + Sync + 'static {
     /// All of it or nothing, on stable storage when this returns. After [`EngineError::Full`]
     /// nothing of it is there, and the next commit may be tried. After any other failure nothing
     /// more is committed; whether the failed changes are there is only known after the next open.
     fn commit(&self, changes: &[Change]) -> Result<(), EngineError>;
+
+    /// Makes the commit that was just made ready to be read: between the two readers wait, whoever
+    /// waits for the commit alone does not. After a failure nothing more is committed, and nothing
+    /// is read until the next open, which finds the commit.
+    fn apply(&self, _changes: &[Change]) -> Result<(), EngineError> {
+        Ok(())
+    }
 
     /// Whether this many further bytes may be written; asked before a commit.
     fn room_for(&self, bytes: u64) -> Result<(), EngineError>;

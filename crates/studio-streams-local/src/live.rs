@@ -74,7 +74,7 @@ impl Hub {
     }
 
     /// Hands records that are durable since now to who follows the stream.
-    pub(crate) fn publish(&self, id: StreamId, start: u64, records: Vec<Bytes>) {
+    pub(crate) fn publish(&self, id: StreamId, start: u64, records: &[Bytes]) {
         let Some(live) = self.find(id) else { return };
         lock(&live.ring).push(start, records, self.ring_frames_max, self.ring_bytes_max);
         live.told.send_replace(());
@@ -165,7 +165,7 @@ pub(crate) enum Heard {
 }
 
 impl Ring {
-    fn push(&mut self, start: u64, records: Vec<Bytes>, frames_max: usize, bytes_max: usize) {
+    fn push(&mut self, start: u64, records: &[Bytes], frames_max: usize, bytes_max: usize) {
         let (first, tail) = match self.span {
             Some((first, tail)) if start <= tail => (first, tail),
             // Nothing known, or (it cannot be) something missed: begin anew here.
@@ -181,7 +181,7 @@ impl Ring {
             // A follower that read the disk may have told of these before they were published.
             if tail < end {
                 self.bytes += data.len();
-                let record = Record { offset: Offset::Position(end), data };
+                let record = Record { offset: Offset::Position(end), data: data.clone() };
                 self.frames.push_back(Arc::new(Frame::new(record)));
             }
         }
@@ -295,7 +295,7 @@ mod tests {
     }
 
     fn publish(hub: &Hub, place: u64) {
-        hub.publish(ID, place, vec![Bytes::from_static(b"x")]);
+        hub.publish(ID, place, &[Bytes::from_static(b"x")]);
     }
 
     fn heard(seat: &mut Seat, place: u64) -> Vec<u64> {

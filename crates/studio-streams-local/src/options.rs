@@ -59,7 +59,7 @@ impl Default for Options {
             ring_bytes_max: 1024 * 1024,
             reads_at_once_max: 8,
             cache_bytes: 16 * 1024 * 1024,
-            journal_bytes_max: 2 * 1024 * 1024,
+            journal_bytes_max: 8 * 1024 * 1024,
             reserve_bytes: 32 * 1024 * 1024,
             page_bytes: PAGE_BYTES_SOFT_MAX,
             producers_max: 1_000,

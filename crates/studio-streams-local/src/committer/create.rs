@@ -8,7 +8,7 @@ use studio_streams::{
     rules::{self, ForkFacts},
 };
 
-use super::{Change, Committer, StreamId, StreamInfo, StreamRow, decide::unread};
+use super::{Change, Committer, StreamId, StreamInfo, StreamRow};
 use crate::{
     engine::ForkPoint,
     store::{gone, head, not_found, place_of},
@@ -90,7 +90,7 @@ impl Committer {
         }
         let offset = fork.at.clone().unwrap_or(Offset::Now);
         let point = self.engine.fork_point(path.as_str(), place_of(&offset), fork.plus);
-        let (at, next_append) = match point.map_err(|e| unread(path, e))? {
+        let (at, next_append) = match point.map_err(|e| self.unread(path, e))? {
             ForkPoint::NoStream => return Err(not_found(path)),
             ForkPoint::NoPlace => {
                 return Err(StreamError::BadOffset { path: path.clone(), offset });

@@ -191,7 +191,7 @@ impl Committer {
         if let Some(row) = self.streams.get(path) {
             return Ok(row.clone());
         }
-        let row = self.engine.stream(path.as_str()).map_err(|e| unread(path, e))?;
+        let row = self.engine.stream(path.as_str()).map_err(|e| self.unread(path, e))?;
         self.streams.insert(path.clone(), row.clone());
         Ok(row)
     }
@@ -206,7 +206,8 @@ impl Committer {
         if let Some(state) = self.producers.get(&key) {
             return Ok(*state);
         }
-        let state = self.engine.producer(id, producer.as_str()).map_err(|e| unread(path, e))?;
+        let state =
+            self.engine.producer(id, producer.as_str()).map_err(|e| self.unread(path, e))?;
         self.producers.insert(key, state);
         Ok(state)
     }
@@ -215,11 +216,11 @@ impl Committer {
     fn one_more_producer(&mut self, path: &StreamPath, id: StreamId) -> Result<(), StreamError> {
         let (mut count, mut none_before) = match self.producer_counts.get(&id) {
             Some(known) => *known,
-            None => (self.engine.producer_count(id).map_err(|e| unread(path, e))?, 0),
+            None => (self.engine.producer_count(id).map_err(|e| self.unread(path, e))?, 0),
         };
         let now = self.expiries.now();
         if self.producers_max <= count && none_before <= now {
-            let heard = self.engine.producers(id).map_err(|e| unread(path, e))?;
+            let heard = self.engine.producers(id).map_err(|e| self.unread(path, e))?;
             none_before = u64::MAX;
             for heard in heard {
                 let end = heard.at.saturating_add(self.producer_ms);
@@ -243,6 +244,16 @@ impl Committer {
         Ok(())
     }
 
+    /// What a command could not be decided by. A disk that fails to read is not written to any
+    /// more: what comes after this command is refused. A damaged stream harms no other.
+    pub(super) fn unread(&self, path: &StreamPath, error: EngineError) -> StreamError {
+        match &error {
+            EngineError::Failed { .. } => self.fail(&error),
+            EngineError::Full { .. } | EngineError::Stopped | EngineError::Damaged { .. } => {}
+        }
+        failed(path, Box::new(error))
+    }
+
     /// Whether a commit that is not yet made has something of this producer.
     fn writes_now(&self, id: StreamId, name: &str) -> bool {
         self.changes.iter().any(|change| match change {
@@ -254,8 +265,4 @@ impl Committer {
             | Change::Sweep { .. } => false,
         })
     }
-}
-
-pub(super) fn unread(path: &StreamPath, error: EngineError) -> StreamError {
-    failed(path, Box::new(error))
 }

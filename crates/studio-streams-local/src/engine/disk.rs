@@ -12,6 +12,7 @@ use studio_streams::ProducerState;
 use super::{
     Answer, Ask, Change, Compacted, Due, EngineError, ForkPoint, Heard, LogEngine, Place, StreamId,
     StreamInfo, StreamRow,
+    behind::Behind,
     files::{Directory, Files},
     journal::{self, Journal, Salt},
     tables::{NotOpened, Tables, caught},
@@ -35,8 +36,8 @@ const REMOVED_BYTES_MIN: u64 = 16 * 1024 * 1024;
 
 /// The engine on this machine's disk: tables in one file, and a journal before them.
 ///
-/// A commit is on stable storage once it is in the journal, with everything that belongs to it; it
-/// becomes visible in the tables at once and is brought to stable storage there later.
+/// A commit is on stable storage once it is in the journal, with everything that belongs to it;
+/// then it goes into the tables, and is brought to stable storage there later.
 #[derive(Debug)]
 pub struct DiskEngine {
     files: Arc<dyn Files>,
@@ -44,6 +45,7 @@ pub struct DiskEngine {
     trust: Trust,
     cache_bytes: usize,
     tables: Tables,
+    behind: Behind,
     /// Taken by the committer alone, which waits for nothing but a pause.
     journal: Mutex<Journal>,
 }
@@ -126,7 +128,8 @@ impl DiskEngine {
         files.sync_names().map_err(unusable)?;
         let Options { reserve_bytes, cache_bytes, .. } = *options;
         let journal = Mutex::new(journal);
-        Ok(Self { files, reserve_bytes, trust, cache_bytes, tables, journal })
+        let behind = Behind::default();
+        Ok(Self { files, reserve_bytes, trust, cache_bytes, tables, behind, journal })
     }
 
     /// Fails once the disk has.
@@ -271,9 +274,17 @@ impl LogEngine for DiskEngine {
         if journal.is_long() {
             self.checkpoint(&mut journal).map_err(EngineError::not_undone)?;
         }
-        let number = journal.write(changes)?;
-        // From here on a failure leaves it open what is there.
-        self.tables.apply(number, changes).map_err(EngineError::not_undone)
+        journal.write(changes)?;
+        self.behind.begin();
+        Ok(())
+    }
+
+    fn apply(&self, changes: &[Change]) -> Result<(), EngineError> {
+        // Held, so that a pause finds files that a kill could leave.
+        let journal = self.journal();
+        let applied = self.tables.apply(journal.last(), changes);
+        self.behind.end(applied.is_ok());
+        applied.map_err(EngineError::not_undone)
     }
 
     fn room_for(&self, bytes: u64) -> Result<(), EngineError> {
@@ -283,26 +294,32 @@ impl LogEngine for DiskEngine {
     }
 
     fn stream(&self, path: &str) -> Result<Option<StreamRow>, EngineError> {
+        self.behind.wait()?;
         self.tables.stream(path)
     }
 
     fn producer(&self, id: StreamId, producer: &str) -> Result<Option<ProducerState>, EngineError> {
+        self.behind.wait()?;
         self.tables.producer(id, producer)
     }
 
     fn producer_count(&self, id: StreamId) -> Result<u64, EngineError> {
+        self.behind.wait()?;
         self.tables.producer_count(id)
     }
 
     fn producers(&self, id: StreamId) -> Result<Vec<Heard>, EngineError> {
+        self.behind.wait()?;
         self.tables.producers(id)
     }
 
     fn read(&self, ask: Ask<'_>) -> Result<Answer, EngineError> {
+        self.behind.wait()?;
         self.tables.read(ask)
     }
 
     fn fork_point(&self, path: &str, place: Place, max: u64) -> Result<ForkPoint, EngineError> {
+        self.behind.wait()?;
         self.tables.fork_point(path, place, max)
     }
 
@@ -313,18 +330,22 @@ impl LogEngine for DiskEngine {
         max: usize,
         wanted: &dyn Fn(StreamId, &StreamInfo) -> bool,
     ) -> Result<Vec<String>, EngineError> {
+        self.behind.wait()?;
         self.tables.list(prefix, after, max, wanted)
     }
 
     fn due(&self, max: usize) -> Result<Vec<Due>, EngineError> {
+        self.behind.wait()?;
         self.tables.due(max)
     }
 
     fn next_id(&self) -> Result<StreamId, EngineError> {
+        self.behind.wait()?;
         self.tables.next_id()
     }
 
     fn has_leftovers(&self) -> Result<bool, EngineError> {
+        self.behind.wait()?;
         self.tables.has_leftovers()
     }
 

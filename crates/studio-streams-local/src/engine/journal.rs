@@ -107,6 +107,11 @@ impl Journal {
         Ok((Self { file, salt, durability, bytes_max, end: 0, len, last, buffer }, missing))
     }
 
+    /// The number of the last commit.
+    pub(super) fn last(&self) -> u64 {
+        self.last
+    }
+
     /// Whether the tables should be checkpointed before the next entry.
     pub(super) fn is_long(&self) -> bool {
         self.bytes_max <= self.end

@@ -73,7 +73,7 @@ impl LocalStreams {
         shuttle::thread::yield_now();
         for change in changes {
             match change {
-                Change::Append { id, start, records } => self.hub.publish(id, start, records),
+                Change::Append { id, start, records } => self.hub.publish(id, start, &records),
                 Change::Put { id, .. } => self.hub.end(id, End::Closed),
                 Change::Delete { id, .. } => self.hub.end(id, End::Deleted),
                 Change::Producer { .. } | Change::Forget { .. } | Change::Sweep { .. } => {}
