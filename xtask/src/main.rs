@@ -17,8 +17,8 @@ const HELP: &str = "\
 Usage: cargo xtask COMMAND
 
   setup          install what the tests need and is missing here: system packages, a running
-                 Docker engine, the agents' programs, the sandbox images, the packages of
-                 the folders in tools; nothing is done twice
+                 Docker engine, the agents' programs, the sandbox images, the npm packages
+                 that tests need; nothing is done twice
   test           setup, then everything: format, lints, tests, documentation tests
   test ARGS...   setup, then only `cargo test ARGS...`, for example: test -p studio-flows
   bench          setup, then the benchmarks: about twelve minutes

@@ -1,5 +1,5 @@
-//! The npm packages of `tools`: official clients, servers and conformance suites, installed once for
-//! each content of a lock file.
+//! npm packages: those of `tools` (official clients, servers and conformance suites), and those of
+//! the app that projects begin with; installed once for each content of a lock file.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -7,19 +7,21 @@ use std::process::Command;
 use crate::machine::{cache_dir, root};
 use crate::step::{Done, run_quietly};
 
-/// The folders with packages: for the Durable Streams protocol, and for GitHub's API.
-const TOOLS: [&str; 2] = ["durable-streams", "github-fake"];
+/// The folders with packages: for the Durable Streams protocol, for GitHub's API, and for the app
+/// that projects begin with.
+const FOLDERS: [&str; 3] =
+    ["tools/durable-streams", "tools/github-fake", "crates/studio-assets/template"];
 /// What decides which packages are installed.
 const FILES: [&str; 2] = ["package.json", "package-lock.json"];
 
 /// Installs what is missing.
 pub(crate) fn packages() -> Done {
-    TOOLS.iter().try_for_each(|name| install(name).map(|_place| ()))
+    FOLDERS.iter().try_for_each(|folder| install(folder).map(|_place| ()))
 }
 
 /// Where the packages of one folder are, once they are there.
-fn install(name: &str) -> Done<PathBuf> {
-    let tool = root().join("tools").join(name);
+fn install(folder: &str) -> Done<PathBuf> {
+    let tool = root().join(folder);
     let mut texts = Vec::new();
     for name in FILES {
         let path = tool.join(name);
@@ -31,7 +33,7 @@ fn install(name: &str) -> Done<PathBuf> {
     if whole.is_dir() {
         return Ok(whole);
     }
-    println!("    installing the packages of tools/{name}");
+    println!("    installing the packages of {folder}");
     let fail = |error: std::io::Error| format!("{}: {error}", all.display());
     let part = all.join(format!("part-{}", std::process::id()));
     std::fs::create_dir_all(&part).map_err(fail)?;

@@ -37,7 +37,7 @@ pub(crate) fn run() -> Done {
     step("Docker engine", engine)?;
     let claude = step("Claude Code", claude)?;
     step("sandbox images", || images(&claude))?;
-    step("packages of tools", node::packages)?;
+    step("npm packages", node::packages)?;
     println!("==> setup: ready after {:.1} s", start.elapsed().as_secs_f64());
     Ok(())
 }

@@ -4,7 +4,7 @@
 //! [`ModelServer`] (the scripted model that real agents talk to), [`StudioServer`] (the server
 //! program: started, killed, restarted), [`SseReader`] (a reader of server-sent events that can be
 //! cut and resumed), [`NodeTool`] and [`run_conformance_suite`] (the official tools of the Durable
-//! Streams protocol), [`wait_for`] (bounded polling where no event exists).
+//! Streams protocol), [`template_packages`] (what the app of a new project is built with), [`wait_for`] (bounded polling where no event exists).
 //!
 //! For what cannot be had in a test: [`GitHubServer`], [`ElectricServer`].
 //!
@@ -27,7 +27,7 @@ pub use electric::{ElectricAnswer, ElectricServer};
 pub use engine::{containers_labelled, remove_containers_labelled};
 pub use github::{GitHubRequest, GitHubServer, GitHubTrouble, RsaKey};
 pub use model_server::ModelServer;
-pub use node::NodeTool;
+pub use node::{NodeTool, template_packages};
 pub use processes::processes_under;
 pub use server::{ServerBuilder, StudioServer};
 pub use sse::{SseError, SseEvent, SseItem, SseParser, SseReader};

@@ -54,6 +54,16 @@ impl NodeTool {
     }
 }
 
+/// The packages of the app that projects begin with (`crates/studio-assets/template`): its
+/// `node_modules`, as `npm ci` makes it. To be copied: what runs with it writes into it.
+///
+/// # Panics
+/// When the packages are not installed.
+#[must_use]
+pub fn template_packages() -> PathBuf {
+    installed(&workspace_root().join("crates/studio-assets/template"))
+}
+
 /// The tool's own files and a link to the packages, in a folder of their own.
 fn copy(tool: &Path, modules: &Path) -> std::io::Result<TempDir> {
     let dir = TempDir::with_prefix("node-tool-")?;

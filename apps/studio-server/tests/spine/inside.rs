@@ -12,7 +12,7 @@ use nix::{
     unistd::Pid,
 };
 use serde_json::{Value, json};
-use studio_testkit::{containers_labelled, needs, processes_under, wait_for};
+use studio_testkit::{containers_labelled, needs, processes_under, template_packages, wait_for};
 
 use crate::world::{Place, SOON, Session, World};
 
@@ -102,8 +102,7 @@ impl World {
                 exec(&self.containers(session)[0], &["cat", &format!("{project}/{name}")])
             }
             Place::Local => {
-                let below_home = project.strip_prefix("/home/agent/").unwrap();
-                let file = self.local_dir(session).join("home").join(below_home).join(name);
+                let file = self.project_outside(session, &project).join(name);
                 std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{file:?}: {error}"))
             }
         }
@@ -118,8 +117,7 @@ impl World {
                 exec(&self.containers(session)[0], &["sh", "-c", &script])
             }
             Place::Local => {
-                let below_home = project.strip_prefix("/home/agent/").unwrap();
-                let dir = self.local_dir(session).join("home").join(below_home);
+                let dir = self.project_outside(session, &project);
                 let done = std::process::Command::new("sh")
                     .args(["-c", script])
                     .current_dir(dir)
@@ -128,6 +126,30 @@ impl World {
                 String::from_utf8_lossy(&[done.stdout, done.stderr].concat()).into_owned()
             }
         }
+    }
+
+    /// Copies the packages of the app that projects begin with into the project's directory.
+    pub(crate) async fn put_packages(&self, session: &Session) {
+        let modules = template_packages();
+        let project = self.ask(session, "").await["sandboxProjectDir"].as_str().unwrap().to_owned();
+        // The sandbox's user is to own them.
+        let script = match self.place {
+            Place::Docker => {
+                "tar -C \"$1\" --owner=1000 --group=1000 -cf - node_modules | docker cp - \"$2\""
+            }
+            Place::Local => "cp -a \"$1/node_modules\" \"$2\"",
+        };
+        let to = match self.place {
+            Place::Docker => format!("{}:{project}", self.containers(session)[0]),
+            Place::Local => self.project_outside(session, &project).display().to_string(),
+        };
+        let copied = std::process::Command::new("sh")
+            .args(["-c", script, "sh"])
+            .args([modules.parent().unwrap().as_os_str(), to.as_ref()])
+            .env("DOCKER_HOST", format!("unix://{}", needs::docker_socket().display()))
+            .output()
+            .unwrap();
+        assert!(copied.status.success(), "{}", String::from_utf8_lossy(&copied.stderr));
     }
 
     /// Waits until no process of the sandbox has `word` in its arguments.
@@ -168,6 +190,12 @@ impl World {
             there.then_some(())
         })
         .await;
+    }
+
+    /// Where the project's directory of a jail lies on this machine.
+    fn project_outside(&self, session: &Session, project: &str) -> PathBuf {
+        let below_home = project.strip_prefix("/home/agent/").unwrap();
+        self.local_dir(session).join("home").join(below_home)
     }
 
     fn local_dir(&self, session: &Session) -> PathBuf {

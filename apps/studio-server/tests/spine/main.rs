@@ -21,6 +21,7 @@ mod input;
 mod inside;
 mod interrupt;
 mod readers;
+mod template;
 mod world;
 
 /// The same test in a container and in a jail of this machine.

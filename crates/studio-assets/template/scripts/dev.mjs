@@ -6,6 +6,7 @@ import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { stripVTControlCharacters } from "node:util";
 
 const project = fileURLToPath(new URL("..", import.meta.url));
 const vite = join(project, "node_modules/vite/bin/vite.js");
@@ -13,6 +14,14 @@ const log = join(tmpdir(), "dev-server.log");
 const pidFile = join(tmpdir(), "dev-server.pid");
 const START_SECONDS_MAX = 60;
 const STOP_SECONDS_MAX = 5;
+const LOG_CHARS_MAX = 8000;
+
+try {
+  // What Vite reads, too; what is in the environment already wins.
+  process.loadEnvFile(join(project, ".env"));
+} catch {
+  // There is none.
+}
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 const read = (file) => {
@@ -75,7 +84,8 @@ async function start() {
     await sleep(200);
   }
   await stop();
-  throw new Error(`the development server did not start:\n${read(log).slice(-2000)}`);
+  const said = stripVTControlCharacters(read(log));
+  throw new Error(`the development server did not start:\n${said.slice(-LOG_CHARS_MAX)}`);
 }
 
 async function stop() {
