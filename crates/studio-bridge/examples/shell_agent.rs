@@ -77,6 +77,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         env: BTreeMap::new(),
         limits: Limits::default(),
         ports: Vec::new(),
+        lease: 0,
     };
     let sandbox = provider.create(&spec, Arc::new(|_progress| {})).await?;
 

@@ -109,6 +109,11 @@ impl Owner {
         let mut talk = Talk::new(run);
         let waiting = std::mem::take(&mut memory.waiting);
         let state = match agent.look().await {
+            // Whoever wrote the run down may have been stopped before starting it, and go on.
+            Ok(JournalState::Absent) => agent.process.rule_out().await,
+            known => known,
+        };
+        let state = match state {
             Ok(state) => state,
             Err(SandboxError::Gone { .. }) => JournalState::Absent,
             Err(source) => return Err(self.sandbox_failed("finding the agent again", source)),

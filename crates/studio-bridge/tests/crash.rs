@@ -5,7 +5,7 @@
 mod plain;
 mod world;
 
-use std::{collections::HashMap, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use plain::plain;
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use studio_agent_codec::Answer;
 use studio_bridge::{Activity, AnswerRecord, Bridge, BridgeError, Record, Told};
 use studio_events::{EngineEvent, InternalEvent};
 use studio_ids::{GateId, RunId};
+use studio_sandbox::{Command, JournaledProcess, SandboxError};
 use studio_testkit::wait_for;
 use tokio::runtime::Runtime;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};

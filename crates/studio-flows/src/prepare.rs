@@ -20,8 +20,9 @@ use crate::{FlowError, inner::Inner, live::Live, relay::HookRelay, words::Infra}
 
 /// Progress lines that may wait to be written; more are dropped, the sandbox is made all the same.
 const PROGRESS_WAITING_MAX: usize = 64;
-/// How often a sandbox is made that another server makes at the same time.
-const MAKE_ATTEMPTS_MAX: u32 = 3;
+/// How often a sandbox is made that another server makes at the same time. Each server that was
+/// taken over can be in the way once; several follow each other fast only when they crash.
+const MAKE_ATTEMPTS_MAX: u32 = 5;
 /// Where an app inside a sandbox listens (`VITE_PORT`).
 pub(crate) const APP_PORT: u16 = 5173;
 
@@ -139,10 +140,11 @@ impl Inner {
         let failed = |source| FlowError::sandbox(live.id, source);
         let mut attempt = 1;
         let sandbox = loop {
-            // What lies there may be another server's by now: that one made it and works in it.
+            // A server that was taken over makes none any more: what the newer one finds in its
+            // way is at most what was being made at that moment.
             self.surely_ours().await?;
             // What an earlier server left half-made under this session's name is of no use.
-            self.parts.provider.destroy_session(live.id).await.map_err(failed)?;
+            self.remove_if_ours(live.id).await?;
             match self.try_to_make_sandbox(live, &spec).await? {
                 Ok(sandbox) => break sandbox,
                 // A server that was just taken over was about to make it, too.
@@ -189,6 +191,7 @@ impl Inner {
             env,
             limits: self.parts.settings.limits,
             ports: if self.parts.provider.abilities().ports { vec![APP_PORT] } else { Vec::new() },
+            lease: self.registry.lease(),
         }
     }
 
@@ -397,12 +400,20 @@ impl Inner {
             return;
         }
         // Nothing half-made stays behind; what cannot be removed now is at the next start.
-        if let Err(error) = self.remove_sandbox(live.id).await {
+        if let Err(error) = self.remove_if_ours(live.id).await {
             tracing::warn!(session.id = %live.id, "the sandbox of session {} could not be removed: {error}", live.id);
         }
     }
 
-    /// Removes whatever the provider has of a session.
+    /// Removes what this server and earlier ones made for a session. Unlike
+    /// [`Self::surely_ours`] followed by [`Self::remove_sandbox`] this cannot come too late: what
+    /// a server that took over has made stays, whenever it did.
+    pub(crate) async fn remove_if_ours(&self, id: SessionId) -> Result<(), FlowError> {
+        let removed = self.parts.provider.destroy_up_to(id, self.registry.lease()).await;
+        removed.map_err(|source| FlowError::sandbox(id, source))
+    }
+
+    /// Removes whatever the provider has of a session: a person asked for its end.
     pub(crate) async fn remove_sandbox(&self, id: SessionId) -> Result<(), FlowError> {
         let removed = self.parts.provider.destroy_session(id).await;
         removed.map_err(|source| FlowError::sandbox(id, source))

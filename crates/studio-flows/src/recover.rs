@@ -106,7 +106,7 @@ impl Inner {
                         // One without a session that somebody asked this server for stays.
                         None => !self.is_made_here(id),
                     };
-                    if over && let Err(error) = self.remove_sandbox(id).await {
+                    if over && let Err(error) = self.remove_if_ours(id).await {
                         tracing::warn!(session.id = %id, "the sandbox left by session {id} could not be removed: {error}");
                     }
                 }

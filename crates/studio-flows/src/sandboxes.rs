@@ -151,7 +151,8 @@ impl Inner {
         let project = new.project.unwrap_or_else(|| crate::create::project_name(id));
         let ports = if self.parts.provider.abilities().ports { vec![APP_PORT] } else { Vec::new() };
         let limits = self.parts.settings.limits;
-        let spec = SandboxSpec { session: id, project, env, limits, ports };
+        let lease = self.registry.lease();
+        let spec = SandboxSpec { session: id, project, env, limits, ports, lease };
         // What belongs to no session is swept away after a start, unless it was made here.
         let is_new = self.make_here(id);
         let made = self.parts.provider.create(&spec, Arc::new(|_line| {})).await;
@@ -166,7 +167,7 @@ impl Inner {
             FlowError::sandbox(id, source)
         })?;
         if let Err(source) = put_secrets(sandbox.as_ref(), secrets).await {
-            self.remove_sandbox(id).await?;
+            self.remove_if_ours(id).await?;
             self.forget_making(id);
             return Err(FlowError::sandbox(id, source));
         }

@@ -62,6 +62,7 @@ fn spec() -> Done<SandboxSpec> {
         env: [].into(),
         limits: Limits::default(),
         ports: vec![],
+        lease: 0,
     })
 }
 

@@ -24,6 +24,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         env: [].into(),
         limits: Limits::default(),
         ports: vec![3000],
+        lease: 0,
     };
     let sandbox = provider.create(&spec, Arc::new(|line| println!("{}", line.0))).await?;
     let command = Command::new(["ls", "-la"]).in_dir(sandbox.project_dir());

@@ -28,6 +28,8 @@ pub(crate) mod labels {
     pub(crate) const PROJECT: &str = "studio.project";
     /// One call of `create`: a creation that lost its answer takes back its own work only.
     pub(crate) const CREATION: &str = "studio.creation";
+    /// The lease of the server that made it, a decimal number. Older containers have none.
+    pub(crate) const LEASE: &str = "studio.lease";
 }
 
 /// What a container does: it makes the project's directory (`$1`), says that commands run, and
@@ -159,6 +161,7 @@ pub(crate) fn body(
             (labels::SESSION.to_owned(), spec.session.to_string()),
             (labels::PROJECT.to_owned(), spec.project.to_string()),
             (labels::CREATION.to_owned(), creation.to_owned()),
+            (labels::LEASE.to_owned(), spec.lease.to_string()),
         ])),
         exposed_ports: Some(spec.ports.iter().map(|&port| port_key(port)).collect()),
         host_config: Some(host_config),

@@ -23,6 +23,8 @@ use crate::{
 
 /// Longest wait for a started container to say that commands run in it.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
+/// How often a name that nobody has any more, or nobody of this studio, is asked for.
+const CONFLICTS_MAX: u32 = 3;
 /// Bytes that are kept of what a container says before that.
 const SAID_BYTES_MAX: usize = 2000;
 
@@ -32,6 +34,7 @@ pub(crate) struct UnderWay(Arc<Mutex<HashMap<SessionId, Creation>>>);
 
 #[derive(Clone, Debug)]
 struct Creation {
+    lease: u64,
     give_up: CancellationToken,
     over: CancellationToken,
 }
@@ -42,14 +45,15 @@ impl UnderWay {
     }
 
     /// Enters a creation. One that was given up is waited for: nothing of it is left then.
-    async fn enter(&self, session: SessionId) -> Result<Entry, SandboxError> {
+    async fn enter(&self, session: SessionId, lease: u64) -> Result<Entry, SandboxError> {
         loop {
             let over = {
                 let mut table = self.table();
                 match table.get(&session) {
                     None => {
                         let (give_up, over) = (CancellationToken::new(), CancellationToken::new());
-                        let creation = Creation { give_up: give_up.clone(), over: over.clone() };
+                        let creation =
+                            Creation { lease, give_up: give_up.clone(), over: over.clone() };
                         table.insert(session, creation);
                         return Ok(Entry { under_way: self.clone(), session, give_up, over });
                     }
@@ -63,9 +67,13 @@ impl UnderWay {
         }
     }
 
-    /// Gives up a creation for `session` and waits until nothing of it is left.
-    pub(crate) async fn give_up(&self, session: SessionId) -> Result<(), SandboxError> {
-        let Some(creation) = self.table().get(&session).cloned() else { return Ok(()) };
+    /// Gives up a creation for `session` under a lease up to `lease` and waits until nothing of
+    /// it is left.
+    pub(crate) async fn give_up(&self, session: SessionId, lease: u64) -> Result<(), SandboxError> {
+        let creation = self.table().get(&session).cloned();
+        let Some(creation) = creation.filter(|creation| creation.lease <= lease) else {
+            return Ok(());
+        };
         creation.give_up.cancel();
         tokio::time::timeout(CHANGE_DEADLINE, creation.over.cancelled()).await.map_err(|_| {
             let tried = "giving up the creation of a sandbox".to_owned();
@@ -149,7 +157,7 @@ pub(crate) async fn create(
             source: what.into(),
         });
     }
-    let entry = under_way.enter(spec.session).await?;
+    let entry = under_way.enter(spec.session, spec.lease).await?;
     let given_up = entry.give_up.clone().drop_guard();
     let (its_engine, images, spec) = (engine.clone(), images.clone(), spec.clone());
     let work = async move { make(its_engine, &images, host, &spec, &progress, entry).await };
@@ -209,7 +217,7 @@ async fn new_container(
     let Wanted { images, host, spec, creation } = wanted;
     let name = container::name(&engine.owner, spec.session);
     let tried = || "creating the container".to_owned();
-    let mut built = false;
+    let (mut built, mut conflicts) = (false, 0);
     loop {
         if give_up.is_cancelled() {
             return Err(given_up(spec.session));
@@ -232,10 +240,14 @@ async fn new_container(
             },
             Err(Trouble::Conflict(message)) => {
                 let ours = engine.containers_of(spec.session).await;
-                return Err(match ours.map_err(|trouble| trouble.of(tried(), &name))? {
-                    some if some.is_empty() => Trouble::Conflict(message).of(tried(), &name),
-                    _ => SandboxError::Exists { id: spec.session.to_string() },
-                });
+                if !ours.map_err(|trouble| trouble.of(tried(), &name))?.is_empty() {
+                    return Err(SandboxError::Exists { id: spec.session.to_string() });
+                }
+                // Who had the name is gone (another server that gave up), or is not ours.
+                conflicts += 1;
+                if conflicts == CONFLICTS_MAX {
+                    return Err(Trouble::Conflict(message).of(tried(), &name));
+                }
             }
             Err(trouble) => return Err(trouble.of(tried(), &name)),
         }

@@ -15,7 +15,7 @@ use crate::{
     create::{self, UnderWay},
     engine::{Engine, PROVIDER, Trouble, is_leaving},
     image::Images,
-    sandbox::{DockerSandbox, ours},
+    sandbox::{DockerSandbox, lease_of, ours},
 };
 
 /// Longest wait for the engine's sign of life.
@@ -89,6 +89,23 @@ impl DockerProvider {
             Err(Trouble::NotFound(_)) => Ok(None),
             Err(trouble) => Err(trouble.of(tried, &reference.id)),
         }
+    }
+
+    /// Removes what was made for `session` under leases up to `lease`. A container's lease never
+    /// changes and it is removed by its id, never by its name: one that takes its place meanwhile
+    /// is another one.
+    async fn remove_all(&self, session: SessionId, lease: u64) -> Result<(), SandboxError> {
+        self.under_way.give_up(session, lease).await?;
+        let containers = self.engine.containers_of(session).await;
+        let containers = containers
+            .map_err(|trouble| trouble.of("looking for a session's sandbox", "engine"))?;
+        for container in containers {
+            let made_under = container.labels.as_ref().map_or(0, lease_of);
+            if let Some(id) = container.id.filter(|_| made_under <= lease) {
+                self.remove(&id).await?;
+            }
+        }
+        Ok(())
     }
 
     async fn remove(&self, id: &str) -> Result<(), SandboxError> {
@@ -171,14 +188,11 @@ impl SandboxProvider for DockerProvider {
     }
 
     async fn destroy_session(&self, session: SessionId) -> Result<(), SandboxError> {
-        self.under_way.give_up(session).await?;
-        let containers = self.engine.containers_of(session).await;
-        let containers = containers
-            .map_err(|trouble| trouble.of("looking for a session's sandbox", "engine"))?;
-        for id in containers.into_iter().filter_map(|container| container.id) {
-            self.remove(&id).await?;
-        }
-        Ok(())
+        self.remove_all(session, u64::MAX).await
+    }
+
+    async fn destroy_up_to(&self, session: SessionId, lease: u64) -> Result<(), SandboxError> {
+        self.remove_all(session, lease).await
     }
 }
 

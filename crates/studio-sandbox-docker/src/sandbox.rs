@@ -72,6 +72,11 @@ pub(crate) fn ours(
     Some((session, labels.get(labels::PROJECT)?.parse().ok()?))
 }
 
+/// Under which lease a container was made; 0 when it does not say.
+pub(crate) fn lease_of(labels: &HashMap<String, String>) -> u64 {
+    labels.get(labels::LEASE).and_then(|lease| lease.parse().ok()).unwrap_or(0)
+}
+
 #[async_trait]
 impl Sandbox for DockerSandbox {
     fn reference(&self) -> &SandboxRef {

@@ -7,10 +7,13 @@ use std::{
     time::Duration,
 };
 
+use bollard::{models::ContainerCreateBody, query_parameters::CreateContainerOptions};
 use bytes::Bytes;
 use common::{Studio, run, said, silence, spec};
 use studio_ids::SessionId;
-use studio_sandbox::{Progress, ProgressSink, SandboxError, SandboxProvider, SandboxState};
+use studio_sandbox::{
+    Progress, ProgressSink, SandboxError, SandboxProvider, SandboxSpec, SandboxState,
+};
 use studio_sandbox_docker::{ContextFile, DockerOptions, DockerProvider, ImageSource, Recipe};
 use studio_testkit::needs;
 
@@ -73,6 +76,40 @@ async fn a_creation_after_one_that_was_given_up_succeeds() {
     assert_eq!(said(&*sandbox, "pwd", &[]).await, "/home/agent");
     studio.provider.settle().await;
     assert_eq!(studio.containers().await, [sandbox.reference().id.clone()]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_older_server_never_touches_what_a_newer_one_makes() {
+    let studio = Studio::new().await;
+    let older: Arc<dyn SandboxProvider> = studio.provider.clone();
+    studio_sandbox::contract::leases::race(&older, &studio.beside().await, 6).await;
+    studio.provider.settle().await;
+    assert_eq!(studio.containers().await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_container_without_a_lease_is_of_the_first_one() {
+    let studio = Studio::new().await;
+    let wanted = SandboxSpec { lease: 3, ..spec() };
+    let made = studio.create(&wanted).await;
+    let inspected = studio.inspect(made.reference()).await.config.unwrap();
+    let mut labels = inspected.labels.unwrap();
+    assert_eq!(labels["studio.lease"], "3");
+    studio.provider.destroy(made.reference()).await.unwrap();
+    // As an older version made them, and as nobody does.
+    for lease in [None, Some("-1"), Some("'; rm -rf /")] {
+        labels.remove("studio.lease");
+        labels.extend(lease.map(|lease| ("studio.lease".to_owned(), lease.to_owned())));
+        let body = ContainerCreateBody {
+            image: inspected.image.clone(),
+            labels: Some(labels.clone()),
+            ..ContainerCreateBody::default()
+        };
+        studio.docker.create_container(None::<CreateContainerOptions>, body).await.unwrap();
+        assert_eq!(studio.containers().await.len(), 1);
+        studio.provider.destroy_up_to(wanted.session, 0).await.unwrap();
+        assert_eq!(studio.containers().await, [""; 0], "{lease:?}");
+    }
 }
 
 #[tokio::test]

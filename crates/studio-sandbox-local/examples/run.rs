@@ -18,7 +18,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let session = SessionId::random();
     let (project, env, ports) = ("example".parse()?, BTreeMap::new(), Vec::new());
-    let spec = SandboxSpec { session, project, env, limits: Limits::default(), ports };
+    let (limits, lease) = (Limits::default(), 0);
+    let spec = SandboxSpec { session, project, env, limits, ports, lease };
     let sandbox = provider.create(&spec, Arc::new(|progress| eprintln!("{}", progress.0))).await?;
     let mut process = sandbox.spawn(Command::new(argv).in_dir(sandbox.project_dir())).await?;
     process.input.close().await?;

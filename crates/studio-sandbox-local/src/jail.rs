@@ -153,7 +153,7 @@ impl Tools {
         &self,
         place: &Place,
         view: &View,
-        mark: (&str, &str),
+        marks: [(&str, &str); 2],
     ) -> Result<Holder, SandboxError> {
         let failed = |source: Box<dyn std::error::Error + Send + Sync>| SandboxError::Vendor {
             tried: "making a bubblewrap jail".to_owned(),
@@ -164,7 +164,7 @@ impl Tools {
         };
         let mut command = Command::new(&self.setsid);
         command.arg(bwrap).args(bwrap_words(place, view)).arg(&self.sh).args(["-c", HOLD]);
-        command.env_clear().env("PATH", view.system_path()).env(mark.0, mark.1);
+        command.env_clear().env("PATH", view.system_path()).envs(marks);
         command.current_dir("/").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().map_err(|error| failed(error.into()))?;
         let (Some(info), Some(said)) = (child.stdout.take(), child.stderr.take()) else {

@@ -15,6 +15,7 @@ use studio_sandbox::{
 use crate::{
     jail::{Jail, Tools, View, kill_holder},
     landlocked,
+    lock::Lock,
     record::{Place, Record},
     sandbox::LocalSandbox,
     sweep,
@@ -24,6 +25,8 @@ use crate::{
 pub(crate) const NAME: &str = "local";
 /// Carried by everything that runs in a sandbox.
 pub(crate) const MARK: &str = "STUDIO_SANDBOX";
+/// Carried besides by what belongs to one making of a sandbox.
+pub(crate) const MAKING_MARK: &str = "STUDIO_SANDBOX_MAKING";
 /// How long killed processes may take to be gone.
 const SWEEP_PATIENCE: Duration = Duration::from_secs(10);
 /// Directories that are being removed. Not a session's id, so never taken for a sandbox.
@@ -52,8 +55,6 @@ pub(crate) struct Shared {
     pub(crate) root: PathBuf,
     pub(crate) tools: Tools,
     pub(crate) view: View,
-    /// One holder at a time is made: two that wake the same sandbox would make two.
-    pub(crate) holding: tokio::sync::Mutex<()>,
 }
 
 /// Sandboxes that are jailed processes of this machine, each with a directory below one root.
@@ -92,8 +93,7 @@ impl LocalProvider {
         let mut hidden = options.hidden;
         hidden.push(root.clone());
         let view = View { hidden, readable: options.readable, path_dirs: options.path_dirs };
-        let holding = tokio::sync::Mutex::new(());
-        let shared = Arc::new(Shared { root, tools: Tools::find()?, view, holding });
+        let shared = Arc::new(Shared { root, tools: Tools::find()?, view });
         let jail = match options.jail {
             Some(jail) => {
                 try_jail(&shared, jail).await.map_err(|why| SandboxError::NotSetUp {
@@ -122,11 +122,14 @@ fn open_root(root: &Path) -> io::Result<PathBuf> {
     use std::os::unix::fs::DirBuilderExt;
     std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root)?;
     let root = root.canonicalize()?;
-    remove_tree(&root.join(TRASH))?;
-    std::fs::create_dir_all(root.join(TRASH))?;
-    // What a killed server left; an older one that still runs may be making one just now.
-    if let Err(error) = remove_tree(&root.join(HALF_MADE)) {
-        tracing::debug!(%error, "half-made sandboxes are left for the next start");
+    for dir in [TRASH, HALF_MADE] {
+        std::fs::create_dir_all(root.join(dir))?;
+    }
+    // What a killed server left. An older one that still runs may be making one just now: then
+    // the next start clears up. The directories themselves stay, for it may use them.
+    remove_children(&root.join(TRASH))?;
+    if let Some(_nobody_makes_one) = Lock::clearing(&root)? {
+        remove_children(&root.join(HALF_MADE))?;
     }
     Ok(root)
 }
@@ -195,14 +198,7 @@ impl SandboxProvider for LocalProvider {
         progress: ProgressSink,
     ) -> Result<Arc<dyn Sandbox>, SandboxError> {
         progress(Progress("Starting a jail on this machine".to_owned()));
-        let record = Record {
-            session: spec.session,
-            project: spec.project.clone(),
-            jail: self.jail,
-            env: spec.env.clone(),
-            ports: spec.ports.clone(),
-        };
-        Ok(Arc::new(self.make(record).await?))
+        Ok(Arc::new(self.make(Record::of(spec, self.jail)).await?))
     }
 
     async fn find(&self, reference: &SandboxRef) -> Result<Option<Arc<dyn Sandbox>>, SandboxError> {
@@ -237,15 +233,28 @@ impl SandboxProvider for LocalProvider {
     }
 
     async fn destroy_session(&self, session: SessionId) -> Result<(), SandboxError> {
-        let root = self.shared.root.clone();
-        blocking(move || destroy(&root, session)).await.map_err(|error| SandboxError::Vendor {
-            tried: format!("removing the local sandbox of session {session}"),
-            source: error.into(),
-        })
+        self.remove(session, |_whatever| Ok(true)).await
+    }
+
+    async fn destroy_up_to(&self, session: SessionId, lease: u64) -> Result<(), SandboxError> {
+        self.remove(session, move |place| Ok(place.lease()? <= lease)).await
     }
 }
 
 impl LocalProvider {
+    async fn remove(
+        &self,
+        session: SessionId,
+        is_meant: impl FnOnce(&Place) -> io::Result<bool> + Send + 'static,
+    ) -> Result<(), SandboxError> {
+        let root = self.shared.root.clone();
+        let removed = blocking(move || destroy_if(&root, session, is_meant));
+        removed.await.map_err(|error| SandboxError::Vendor {
+            tried: format!("removing the local sandbox of session {session}"),
+            source: error.into(),
+        })
+    }
+
     async fn make(&self, record: Record) -> Result<LocalSandbox, SandboxError> {
         let session = record.session;
         let place = Place::new(&self.shared.root, session);
@@ -258,7 +267,7 @@ impl LocalProvider {
             SandboxError::Vendor { tried, source: error.into() }
         };
         // From here on there is something to be removed, whatever cuts this off.
-        let mut half_made = HalfMade::new(self.shared.root.clone(), session);
+        let mut half_made = HalfMade::new(self.shared.root.clone(), &record);
         let (making, written) = (Arc::clone(&half_made.making), record.clone());
         blocking(move || making.put_in_place(&place, &written)).await.map_err(failed)?;
         let sandbox = self.sandbox(record)?;
@@ -299,12 +308,14 @@ impl Making {
             return Err(io::ErrorKind::Interrupted.into());
         }
         let half = self.half();
+        let _not_cleared_away = Lock::making(&self.root)?;
         std::fs::create_dir_all(self.root.join(HALF_MADE))?;
         std::fs::DirBuilder::new().mode(0o700).create(half.dir())?;
         std::fs::create_dir(half.tmp())?;
         std::fs::create_dir_all(half.home().join("workspace").join(record.project.as_str()))?;
-        half.write_making(&self.name)?;
         half.write_record(record)?;
+        // Not while somebody judges what lies there, kills its processes and takes it away.
+        let _nobody_removes = Lock::session(&self.root, self.session)?;
         // Refused where something lies: a sandbox is never empty.
         std::fs::rename(half.dir(), place.dir())
     }
@@ -312,16 +323,19 @@ impl Making {
     fn undo(&self) -> io::Result<()> {
         *self.dropped.lock().unwrap_or_else(PoisonError::into_inner) = true;
         remove_tree(self.half().dir())?;
-        if Place::new(&self.root, self.session).is_of(&self.name) {
-            destroy(&self.root, self.session)?;
-        }
-        Ok(())
+        destroy_if(&self.root, self.session, |place| place.is_of(&self.name))?;
+        // A jail that came up when another's sandbox lay there already.
+        sweep(&self.marks())
+    }
+
+    fn marks(&self) -> String {
+        format!("{MAKING_MARK}={}", self.name)
     }
 }
 
 impl HalfMade {
-    fn new(root: PathBuf, session: SessionId) -> Self {
-        let name = SessionId::random().to_string();
+    fn new(root: PathBuf, record: &Record) -> Self {
+        let (session, name) = (record.session, record.making.clone());
         let making = Making { root, session, name, dropped: Mutex::default() };
         Self { making: Arc::new(making), is_whole: false }
     }
@@ -346,26 +360,54 @@ impl Drop for HalfMade {
     }
 }
 
-/// Kills all of it, looks whether all is dead, removes its directory. Blocking.
-fn destroy(root: &Path, session: SessionId) -> io::Result<()> {
+/// If what lies in the session's place is as `is_meant` says: kills all of it, looks whether all
+/// is dead, removes its directory. Blocking.
+///
+/// All but the last under the session's lock, so nobody puts another sandbox there meanwhile, and
+/// what carries the session's mark is of the one that was judged.
+fn destroy_if(
+    root: &Path,
+    session: SessionId,
+    is_meant: impl FnOnce(&Place) -> io::Result<bool>,
+) -> io::Result<()> {
     let place = Place::new(root, session);
-    // One that cannot be read is found by its mark.
-    if let Ok(Some(holder)) = place.holder() {
-        kill_holder(&holder);
-    }
-    let left = sweep::sweep(&format!("{MARK}={session}"), SWEEP_PATIENCE);
-    if !left.is_empty() {
-        return Err(io::Error::other(format!("processes {left:?} cannot be killed")));
-    }
-    // Under another name first, so that a removal that is cut off leaves no half sandbox.
     let trash = root.join(TRASH);
     std::fs::create_dir_all(&trash)?;
     let removed = trash.join(SessionId::random().to_string());
-    match std::fs::rename(place.dir(), &removed) {
-        Ok(()) => remove_tree(&removed),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-        Err(error) => Err(error),
+    {
+        let _nobody_else = Lock::session(root, session)?;
+        if !is_meant(&place)? {
+            return Ok(());
+        }
+        // One that cannot be read is found by its mark.
+        if let Ok(Some(holder)) = place.holder() {
+            kill_holder(&holder);
+        }
+        sweep(&format!("{MARK}={session}"))?;
+        // Under another name first, so that a removal that is cut off leaves no half sandbox.
+        match std::fs::rename(place.dir(), &removed) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        }
     }
+    remove_tree(&removed)
+}
+
+/// Kills everything that carries `mark`.
+fn sweep(mark: &str) -> io::Result<()> {
+    let left = sweep::sweep(mark, SWEEP_PATIENCE);
+    if left.is_empty() {
+        return Ok(());
+    }
+    Err(io::Error::other(format!("processes {left:?} cannot be killed")))
+}
+
+fn remove_children(dir: &Path) -> io::Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        remove_tree(&entry?.path())?;
+    }
+    Ok(())
 }
 
 /// Removes a directory. Package managers make directories that cannot be written: those are

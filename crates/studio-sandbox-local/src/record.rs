@@ -5,7 +5,8 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use studio_ids::{ProjectName, SessionId};
+use studio_ids::{ProjectName, RunId, SessionId};
+use studio_sandbox::{Limits, SandboxSpec};
 
 use crate::{jail::Jail, sweep};
 
@@ -18,13 +19,35 @@ pub(crate) struct Record {
     /// Nothing secret.
     pub(crate) env: BTreeMap<String, String>,
     pub(crate) ports: Vec<u16>,
+    /// Of the server that made it; sandboxes of older versions have none, which counts as 0.
+    #[serde(default)]
+    pub(crate) lease: u64,
+    /// Which making it is of: another one of the same session has another name. Empty in those
+    /// of older versions.
+    #[serde(default)]
+    pub(crate) making: String,
 }
 
 impl Record {
+    /// Of a new sandbox.
+    pub(crate) fn of(spec: &SandboxSpec, jail: Jail) -> Self {
+        Self {
+            session: spec.session,
+            project: spec.project.clone(),
+            jail,
+            env: spec.env.clone(),
+            ports: spec.ports.clone(),
+            lease: spec.lease,
+            making: RunId::random().to_string(),
+        }
+    }
+
     /// Of a sandbox that is made to see whether one can be made.
     pub(crate) fn probe(session: SessionId, jail: Jail) -> Result<Self, studio_ids::BadName> {
         let (project, env, ports) = ("probe".parse()?, BTreeMap::new(), Vec::new());
-        Ok(Self { session, project, jail, env, ports })
+        let limits = Limits::default();
+        let spec = SandboxSpec { session, project, env, limits, ports, lease: 0 };
+        Ok(Self::of(&spec, jail))
     }
 }
 
@@ -55,9 +78,6 @@ fn boot() -> io::Result<String> {
     Ok(std::fs::read_to_string("/proc/sys/kernel/random/boot_id")?.trim().to_owned())
 }
 
-/// The file that says which making a sandbox is of.
-const MAKING: &str = "making";
-
 /// Where the parts of a sandbox lie.
 #[derive(Clone, Debug)]
 pub(crate) struct Place(PathBuf);
@@ -76,14 +96,19 @@ impl Place {
         &self.0
     }
 
-    /// Notes which making this sandbox is of.
-    pub(crate) fn write_making(&self, making: &str) -> io::Result<()> {
-        std::fs::write(self.0.join(MAKING), making)
+    /// Whether what lies here is of this making.
+    pub(crate) fn is_of(&self, making: &str) -> io::Result<bool> {
+        Ok(self.record()?.is_some_and(|found| found.making == making))
     }
 
-    /// Whether what lies here is of this making.
-    pub(crate) fn is_of(&self, making: &str) -> bool {
-        std::fs::read(self.0.join(MAKING)).is_ok_and(|found| found == making.as_bytes())
+    /// Under which lease what lies here was made. 0 when nothing says so: nothing lies here, or
+    /// what an older version or nobody's disk left.
+    pub(crate) fn lease(&self) -> io::Result<u64> {
+        match self.record() {
+            Ok(record) => Ok(record.map_or(0, |record| record.lease)),
+            Err(error) if is_malformed(&error) => Ok(0),
+            Err(error) => Err(error),
+        }
     }
 
     pub(crate) fn home(&self) -> PathBuf {
@@ -111,6 +136,11 @@ impl Place {
     pub(crate) fn write_holder(&self, holder: &Holder) -> io::Result<()> {
         write_json(&self.0, "holder.json", holder)
     }
+}
+
+/// Whether a file could be read and holds something else than it should.
+fn is_malformed(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof)
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {

@@ -12,9 +12,10 @@ use tokio::{io::AsyncWriteExt, process::ChildStdin};
 use crate::{
     jail::Jail,
     landlocked::Rules,
+    lock::Lock,
     process::{Input, Launch, Running},
-    provider::{MARK, Shared, blocking, reference, unavailable},
-    record::{Place, Record},
+    provider::{MAKING_MARK, MARK, Shared, blocking, reference, unavailable},
+    record::{Holder, Place, Record},
 };
 
 /// Puts stdin into a file. In the sandbox, so that a link which the agent made leads nowhere
@@ -50,21 +51,38 @@ impl LocalSandbox {
         Ok(Self { shared, record, place, reference, home: inside, project })
     }
 
-    /// Makes the namespaces if the jail has any and they are not there.
+    /// Makes the namespaces if the jail has any and they are not there. Under the session's lock:
+    /// two that wake the same sandbox would make two, and one that was removed meanwhile has
+    /// another's files in its place.
     pub(crate) async fn hold(&self) -> Result<(), SandboxError> {
         if self.record.jail != Jail::Bubblewrap {
             return Ok(());
         }
-        let _one_at_a_time = self.shared.holding.lock().await;
-        let place = self.place.clone();
-        if blocking(move || place.holder()).await.map_err(unavailable)?.is_some() {
+        let (root, session) = (self.shared.root.clone(), self.record.session);
+        let one_at_a_time = blocking(move || Lock::session(&root, session));
+        let _one_at_a_time = one_at_a_time.await.map_err(unavailable)?;
+        if self.holder().await?.is_some() {
             return Ok(());
         }
-        let session = self.record.session.to_string();
-        let holder =
-            self.shared.tools.hold(&self.place, &self.shared.view, (MARK, &session)).await?;
+        let (shared, session) = (&self.shared, self.record.session.to_string());
+        let marks = [(MARK, session.as_str()), (MAKING_MARK, self.record.making.as_str())];
+        let holder = shared.tools.hold(&self.place, &shared.view, marks).await?;
         let place = self.place.clone();
         blocking(move || place.write_holder(&holder)).await.map_err(unavailable)
+    }
+
+    /// The holder of its namespaces, if it lives.
+    ///
+    /// Errors: [`SandboxError::Gone`] when the sandbox is gone, also when another one of the
+    /// session lies in its place.
+    async fn holder(&self) -> Result<Option<Holder>, SandboxError> {
+        let (place, making) = (self.place.clone(), self.record.making.clone());
+        let found = blocking(move || {
+            // In this order: the holder of a later sandbox is never taken for this one's.
+            let holder = place.holder()?;
+            Ok(place.is_of(&making)?.then_some(holder))
+        });
+        found.await.map_err(unavailable)?.ok_or_else(|| self.gone())
     }
 
     /// Whether a program runs in the project's directory.
@@ -78,16 +96,10 @@ impl LocalSandbox {
         command: Command,
         is_detached: bool,
     ) -> Result<(Option<ChildStdin>, Running), SandboxError> {
-        let place = self.place.clone();
-        let is_there = blocking(move || place.dir().try_exists()).await.map_err(unavailable)?;
-        if !is_there {
-            return Err(self.gone());
-        }
+        let holder = self.holder().await?;
         let tools = &self.shared.tools;
         let mut enter = Vec::new();
         if self.record.jail == Jail::Bubblewrap {
-            let place = self.place.clone();
-            let holder = blocking(move || place.holder()).await.map_err(unavailable)?;
             enter = holder.and_then(|holder| tools.enter(&holder)).ok_or_else(|| {
                 SandboxError::NotStarted {
                     program: command.program().to_owned(),
@@ -130,6 +142,7 @@ impl LocalSandbox {
         env.extend(command.env.clone());
         // Last: what is not found by its mark is not found at the end.
         env.insert(MARK.to_owned(), self.record.session.to_string());
+        env.insert(MAKING_MARK.to_owned(), self.record.making.clone());
         env
     }
 
@@ -174,16 +187,11 @@ impl Sandbox for LocalSandbox {
     }
 
     async fn state(&self) -> Result<SandboxState, SandboxError> {
-        let place = self.place.clone();
         let needs_holder = self.record.jail == Jail::Bubblewrap;
-        let state = blocking(move || {
-            Ok(match place.record()? {
-                None => None,
-                Some(_) if needs_holder && place.holder()?.is_none() => Some(SandboxState::Stopped),
-                Some(_) => Some(SandboxState::Running),
-            })
-        });
-        state.await.map_err(unavailable)?.ok_or_else(|| self.gone())
+        Ok(match self.holder().await? {
+            None if needs_holder => SandboxState::Stopped,
+            None | Some(_) => SandboxState::Running,
+        })
     }
 
     async fn wake(&self) -> Result<(), SandboxError> {

@@ -47,6 +47,9 @@ pub struct SandboxSpec {
     pub limits: Limits,
     /// Ports inside that the studio's machine shall reach on loopback.
     pub ports: Vec<u16>,
+    /// The lease of the server that wants it: each take-over by another server has a larger one.
+    /// 0 where there is only ever one server.
+    pub lease: u64,
 }
 
 /// What is told while something slow goes on (an image being built).
@@ -121,6 +124,13 @@ pub trait SandboxProvider: Send + Sync {
     /// Removes whatever exists for the session, half-made things included. Removing what is gone
     /// is success.
     async fn destroy_session(&self, session: SessionId) -> Result<(), SandboxError>;
+
+    /// As [`SandboxProvider::destroy_session`], but only what servers of `lease` and of earlier
+    /// leases made ([`SandboxSpec::lease`]): for a server that may have been taken over without
+    /// knowing. Judging and removing are one: at no moment is anything of a later lease touched,
+    /// be it made while this goes on. What was made before there were leases counts as of lease 0.
+    /// Leaving a later server's in place is success.
+    async fn destroy_up_to(&self, session: SessionId, lease: u64) -> Result<(), SandboxError>;
 }
 
 /// One sandbox. Kept as `Arc<dyn Sandbox>`; every verb may be called from several tasks at once.

@@ -76,6 +76,7 @@ async fn ours(provider: &DockerProvider) -> (Duration, Duration) {
         env: [].into(),
         limits: Limits::default(),
         ports: vec![],
+        lease: 0,
     };
     let began = Instant::now();
     let sandbox = provider.create(&spec, Arc::new(|_| ())).await.unwrap();

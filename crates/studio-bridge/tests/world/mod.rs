@@ -141,6 +141,7 @@ pub async fn world_in(store: Arc<dyn StreamStore>) -> World {
         env: BTreeMap::new(),
         limits: studio_sandbox::Limits::default(),
         ports: Vec::new(),
+        lease: 0,
     };
     let sandbox = provider.create(&spec, Arc::new(|_| {})).await.unwrap();
     let path = StreamPath::session(session);

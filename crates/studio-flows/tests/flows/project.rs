@@ -111,6 +111,10 @@ impl SandboxProvider for InTheWay {
     async fn destroy_session(&self, session: SessionId) -> Result<(), SandboxError> {
         self.0.destroy_session(session).await
     }
+
+    async fn destroy_up_to(&self, session: SessionId, lease: u64) -> Result<(), SandboxError> {
+        self.0.destroy_up_to(session, lease).await
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

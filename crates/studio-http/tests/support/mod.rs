@@ -80,6 +80,10 @@ impl SandboxProvider for NoSandboxes {
     async fn destroy_session(&self, _: SessionId) -> Result<(), SandboxError> {
         Ok(())
     }
+
+    async fn destroy_up_to(&self, _: SessionId, _lease: u64) -> Result<(), SandboxError> {
+        Ok(())
+    }
 }
 
 /// A studio of a test's own.

@@ -43,6 +43,14 @@ impl Studio {
         Self { provider, docker, owner }
     }
 
+    /// Another server over the same engine, of the same studio.
+    pub async fn beside(&self) -> Arc<dyn SandboxProvider> {
+        let engine = format!("unix://{}", needs::docker_socket().display());
+        let image = ImageSource::Tag(needs::test_image());
+        let options = DockerOptions { engine: Some(engine), owner: self.owner.clone(), image };
+        Arc::new(DockerProvider::connect(options).await.unwrap())
+    }
+
     pub async fn create(&self, spec: &SandboxSpec) -> Arc<dyn Sandbox> {
         self.provider.create(spec, silence()).await.unwrap()
     }
@@ -106,6 +114,7 @@ pub fn spec() -> SandboxSpec {
         env: [("STUDIO_TEST".to_owned(), "from the spec".to_owned())].into(),
         limits: Limits { memory_bytes: 256 * 1024 * 1024, cpus: 1.5, pids: 99 },
         ports: vec![],
+        lease: 0,
     }
 }
 

@@ -8,6 +8,7 @@
 pub mod commands;
 pub mod files;
 pub mod journal;
+pub mod leases;
 pub mod lifecycle;
 pub mod relay;
 
@@ -44,6 +45,12 @@ macro_rules! contract_tests {
                 the_servers_environment_stays_outside,
                 ports_inside_are_reached_from_outside,
                 many_verbs_at_once_do_not_mix,
+            }
+            leases: {
+                an_older_lease_removes_nothing_of_a_newer_one,
+                a_newer_lease_removes_what_an_older_one_made,
+                a_run_that_is_ruled_out_is_never_started,
+                two_servers_at_once_leave_the_newer_ones,
             }
             commands: {
                 hostile_arguments_arrive_untouched,
@@ -120,6 +127,7 @@ pub fn spec() -> SandboxSpec {
         env: BTreeMap::from([("STUDIO_TEST".to_owned(), "from the spec".to_owned())]),
         limits: Limits { memory_bytes: 512 * 1024 * 1024, cpus: 1.0, pids: 256 },
         ports: vec![],
+        lease: 0,
     }
 }
 

@@ -43,6 +43,7 @@ const SIGNAL: &str = script!("signal.sh");
 const STOP: &str = script!("scan.sh", "stop.sh");
 const KILL_CHILDREN: &str = script!("scan.sh", "kill-children.sh");
 const STDERR_TAIL: &str = script!("stderr-tail.sh");
+const RULE_OUT: &str = script!("rule-out.sh");
 const REMOVE: &str = script!("remove.sh");
 
 /// What is known of a journaled process now.
@@ -161,9 +162,24 @@ impl JournaledProcess {
 
     /// What is known of it now. Not fooled by a process id that was given to another process.
     pub async fn state(&self) -> Result<JournalState, SandboxError> {
+        self.told_state(STATE, "asking for a run's state").await
+    }
+
+    /// Sees to it that a run which was not started never is, by whoever is about to: their
+    /// [`Self::start`] fails with [`SandboxError::Exists`]. Tells what it was: after
+    /// [`JournalState::Absent`] it counts as ended, and otherwise nothing is changed.
+    pub async fn rule_out(&self) -> Result<JournalState, SandboxError> {
+        self.told_state(RULE_OUT, "ruling a run out").await
+    }
+
+    async fn told_state(
+        &self,
+        script: &'static str,
+        tried: &'static str,
+    ) -> Result<JournalState, SandboxError> {
         let words = [self.dir()];
-        let said = self.ask(STATE, words, Bytes::new(), SCRIPT_PATIENCE).await?;
-        let said = said.success("asking for a run's state")?.text();
+        let said = self.ask(script, words, Bytes::new(), SCRIPT_PATIENCE).await?;
+        let said = said.success(tried)?.text();
         match said.as_str() {
             "absent" => Ok(JournalState::Absent),
             "running" => Ok(JournalState::Running),
