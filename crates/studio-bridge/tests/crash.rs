@@ -329,6 +329,29 @@ async fn a_sandbox_that_is_gone_ends_the_run() {
 }
 
 #[tokio::test]
+async fn a_run_that_the_first_server_did_not_start_is_not_started_under_the_second() {
+    let mut world = world().await;
+    let first = Server::start(&mut world).await;
+    // Written down, as a launch does first; then it is stopped for a while.
+    let run = RunId::random();
+    let recorded = vec![Record::Internal(InternalEvent::RunStarted { run })];
+    first.bridge.record_all(recorded).await.unwrap();
+
+    let second = Server::start(&mut world).await;
+    assert_eq!(second.bridge.open_run().await.unwrap(), Some(run));
+    assert!(!second.bridge.attach(plain(&world.sandbox), run).await.unwrap().alive);
+    let its_own = second.bridge.launch(plain(&world.sandbox)).await.unwrap();
+    // The first goes on with what it was about to do.
+    let late = JournaledProcess::of(Arc::clone(&world.sandbox), run);
+    let refused = late.start(Command::new(["sleep", "1000"])).await;
+    assert!(matches!(refused, Err(SandboxError::Exists { .. })), "{refused:?}");
+    assert_ne!(its_own, run);
+    let ends = world.of_type("agent_exit").await;
+    assert_eq!(ends.len(), 1, "of the run that never was: {ends:?}");
+    second.bridge.finish(Vec::new()).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_session_of_a_second_server_is_left_alone_by_the_first() {
     let mut world = world().await;
     let first = Server::start(&mut world).await;

@@ -13,18 +13,22 @@ use bollard::{
 use futures::StreamExt;
 use studio_ids::SessionId;
 use studio_sandbox::{ProgressSink, SandboxError, SandboxSpec};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     container::{self, Host, READY_WORD, labels},
     engine::{ASK_DEADLINE, CHANGE_DEADLINE, Engine, Trouble, within},
     image::Images,
+    sandbox::DockerSandbox,
 };
 
 /// Longest wait for a started container to say that commands run in it.
 const READY_DEADLINE: Duration = Duration::from_secs(30);
-/// How often a name that nobody has any more, or nobody of this studio, is asked for.
-const CONFLICTS_MAX: u32 = 3;
+/// How long a name is waited for that the engine has given to a container which nobody sees.
+const NAME_PATIENCE: Duration = Duration::from_secs(30);
+/// Between two tries to get it.
+const NAME_PAUSE: Duration = Duration::from_millis(20);
 /// Bytes that are kept of what a container says before that.
 const SAID_BYTES_MAX: usize = 2000;
 
@@ -217,7 +221,8 @@ async fn new_container(
     let Wanted { images, host, spec, creation } = wanted;
     let name = container::name(&engine.owner, spec.session);
     let tried = || "creating the container".to_owned();
-    let (mut built, mut conflicts) = (false, 0);
+    let named_until = Instant::now() + NAME_PATIENCE;
+    let mut built = false;
     loop {
         if give_up.is_cancelled() {
             return Err(given_up(spec.session));
@@ -238,17 +243,22 @@ async fn new_container(
                 ready = images.ensure(progress) => { ready?; built = true; }
                 () = give_up.cancelled() => return Err(given_up(spec.session)),
             },
-            Err(Trouble::Conflict(message)) => {
-                let ours = engine.containers_of(spec.session).await;
-                if !ours.map_err(|trouble| trouble.of(tried(), &name))?.is_empty() {
+            Err(Trouble::Conflict(message)) => match engine.inspect(&name).await {
+                Ok(other) if DockerSandbox::of(engine, &other).is_some() => {
                     return Err(SandboxError::Exists { id: spec.session.to_string() });
                 }
-                // Who had the name is gone (another server that gave up), or is not ours.
-                conflicts += 1;
-                if conflicts == CONFLICTS_MAX {
+                Ok(_not_ours) => return Err(Trouble::Conflict(message).of(tried(), &name)),
+                // The engine gives a name away before anybody sees the container, and takes it
+                // back a moment later than it: another server makes one, or gave one up.
+                Err(Trouble::NotFound(_)) if Instant::now() < named_until => tokio::select! {
+                    () = tokio::time::sleep(NAME_PAUSE) => {}
+                    () = give_up.cancelled() => return Err(given_up(spec.session)),
+                },
+                Err(Trouble::NotFound(_)) => {
                     return Err(Trouble::Conflict(message).of(tried(), &name));
                 }
-            }
+                Err(trouble) => return Err(trouble.of(tried(), &name)),
+            },
             Err(trouble) => return Err(trouble.of(tried(), &name)),
         }
     }
