@@ -30,14 +30,17 @@ impl Board {
         self.words.is_empty() || names.iter().any(wanted)
     }
 
-    /// Adds a row: one cell for each contestant, and what no server could beat here.
+    /// Adds a row: one cell for each of the first contestants, and what no server could beat here.
     pub(crate) fn add(&mut self, name: &str, goal: &str, limit: &str, cells: Vec<Cell>) {
         let mut row = vec![name.to_owned(), goal.to_owned(), limit.to_owned()];
+        let left_out = self.names.len() - cells.len();
         row.extend(cells.iter().map(|cell| cell.text.clone()));
+        row.extend(vec!["left out".to_owned(); left_out]);
         // The studio is the first; what others reached is told as a part of it or its multiple.
         for other in cells.iter().skip(1) {
             row.push(format!("{:.2}", cells[0].value / other.value));
         }
+        row.extend(vec![String::new(); left_out]);
         eprintln!("[{:3} s] {}", self.began.elapsed().as_secs(), row.join(" | "));
         self.rows.push(row);
     }

@@ -38,6 +38,8 @@ pub(crate) struct Contestant {
     packages: Option<NodeTool>,
     /// Whether it holds a file open for each stream.
     pub(crate) file_per_stream: bool,
+    /// Whether a thousand readers take it minutes.
+    pub(crate) is_slow: bool,
 }
 
 /// The studio, and those of the others that are installed here.
@@ -48,6 +50,7 @@ pub(crate) fn all() -> Vec<Contestant> {
         args: |port, dir| words(&["--port", &port.to_string(), "--data-dir"], dir),
         packages: None,
         file_per_stream: false,
+        is_slow: false,
     }];
     let rust = needs::cache_dir().join("durable-streams/bin/durable-streams-server");
     if rust.is_file() {
@@ -61,6 +64,7 @@ pub(crate) fn all() -> Vec<Contestant> {
             },
             packages: None,
             file_per_stream: true,
+            is_slow: false,
         });
     } else {
         eprintln!("left out: the official Rust server, since there is no {}", rust.display());
@@ -78,6 +82,8 @@ pub(crate) fn all() -> Vec<Contestant> {
             },
             packages: Some(packages),
             file_per_stream: false,
+            // Some 80 messages a second to all of them.
+            is_slow: true,
         });
     } else {
         eprintln!("left out: the official Node server, since its packages are not installed");

@@ -35,14 +35,17 @@ pub(crate) async fn run(board: &mut Board, contestants: &[Contestant]) {
     if board.wants(&["append to SSE"]) {
         latency(board, contestants).await;
     }
+    // A server that needs minutes for a thousand readers is last, and measured alone if at all.
+    let fast = contestants.iter().take_while(|contestant| !contestant.is_slow).count();
+    let fast = &contestants[..fast];
     if board.wants(&["fan-out: one stream"]) {
-        one_stream(board, contestants).await;
+        one_stream(board, fast).await;
     }
     if board.wants(&["fan-out: 1,000 streams"]) {
-        many_streams(board, contestants).await;
+        many_streams(board, fast).await;
     }
     if board.wants(&["memory: idle SSE reader"]) {
-        idle(board, contestants).await;
+        idle(board, fast).await;
     }
 }
 
