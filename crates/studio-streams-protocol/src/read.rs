@@ -11,7 +11,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use studio_streams::{
-    ContentType, Expiry, Frame, Frames, Head, Offset, Page, Record, StreamError, StreamPath,
+    ContentType, Expiry, Follow, Frame, Frames, Head, Offset, Page, Record, StreamError, StreamPath,
 };
 
 use crate::{
@@ -126,7 +126,7 @@ impl Protocol {
             return Ok(self.nothing(asked, &page.next, true));
         }
         // Goes on where the page ended, so nothing falls between the two.
-        let mut follow = self.store.follow(path, page.next.clone()).await?;
+        let mut follow = self.follow(path, &page.head, page.next.clone()).await?;
         let more = tokio::select! {
             biased;
             () = self.options.stop.cancelled() => None,
@@ -143,6 +143,22 @@ impl Protocol {
             None => Ok(self.nothing(asked, &page.next, true)),
             Some(frames) => Ok(self.answer(asked, page_of(&frames, head, page.next), given)),
         }
+    }
+
+    /// Reads on from `next` in the stream whose `head` was read before.
+    async fn follow(
+        &self,
+        path: &StreamPath,
+        head: &Head,
+        next: Offset,
+    ) -> Result<Follow, StreamError> {
+        let follow = self.store.follow(path, next).await?;
+        // Asked when the follower is there: one that is of this stream ends with it.
+        if self.store.head(path).await?.incarnation != head.incarnation {
+            // Removed and made again meanwhile.
+            return Err(StreamError::NotFound { path: path.clone() });
+        }
+        Ok(follow)
     }
 
     /// Nothing came, or nothing comes any more.
@@ -168,7 +184,7 @@ impl Protocol {
         let kind = Kind::of(&head.content_type);
         let follow = match head.closed && up_to_date {
             true => None,
-            false => Some(self.store.follow(path, next.clone()).await?),
+            false => Some(self.follow(path, &head, next.clone()).await?),
         };
         let frames = records.into_iter().map(|record| Arc::new(Frame::new(record))).collect();
         let frames = Frames::new(frames, up_to_date);
