@@ -188,5 +188,5 @@ fn hooks_in_a_sandbox_go_through_the_relay() {
 
 #[test]
 fn the_forwarder() {
-    insta::assert_snapshot!(forward_script(4400, "s3cret"));
+    insta::assert_snapshot!(forward_script("http://localhost:4400"));
 }

@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use studio_ids::{RoomId, SessionId};
+use studio_ids::{HookSecretId, RoomId, SessionId};
 
 /// What a token opens. One token, one purpose.
 ///
@@ -13,6 +13,12 @@ pub enum Scope {
     Read(SessionId),
     /// An agent's hooks: may tell what happened in one session, never answer for a person.
     Hook(SessionId),
+    /// The hooks of one project on somebody's machine: as [`Scope::Hook`] for the sessions of that
+    /// project alone. Named by the secret, so that the next one takes its place.
+    ProjectHooks(HookSecretId),
+    /// The reference's one secret for hooks: as [`Scope::ProjectHooks`] for the sessions of no
+    /// project. Accepted in the reference's form only, and given out by nothing.
+    AllHooks,
     /// A sandbox's way back to the studio: as [`Scope::Hook`], given out by the relay.
     Relay(SessionId),
     /// A person's control of one room.
@@ -34,6 +40,8 @@ impl Scope {
             Self::Session(_) => "session",
             Self::Read(_) => "read",
             Self::Hook(_) => "hook",
+            Self::ProjectHooks(_) => "project-hooks",
+            Self::AllHooks => "global-hook",
             Self::Relay(_) => "relay",
             Self::Room(_) => "room",
             Self::Operator => "operator",
@@ -46,7 +54,12 @@ impl Scope {
     pub const fn session(self) -> Option<SessionId> {
         match self {
             Self::Session(id) | Self::Read(id) | Self::Hook(id) | Self::Relay(id) => Some(id),
-            Self::Room(_) | Self::Operator | Self::Create | Self::Streams => None,
+            Self::ProjectHooks(_)
+            | Self::AllHooks
+            | Self::Room(_)
+            | Self::Operator
+            | Self::Create
+            | Self::Streams => None,
         }
     }
 
@@ -57,6 +70,8 @@ impl Scope {
             Self::Session(id) => wanted == self || wanted == Self::Read(id),
             Self::Read(_)
             | Self::Hook(_)
+            | Self::ProjectHooks(_)
+            | Self::AllHooks
             | Self::Relay(_)
             | Self::Room(_)
             | Self::Create
@@ -70,6 +85,8 @@ impl Scope {
             Self::Session(_) => 's',
             Self::Read(_) => 'v',
             Self::Hook(_) => 'h',
+            Self::ProjectHooks(_) => 'p',
+            Self::AllHooks => 'a',
             Self::Relay(_) => 'y',
             Self::Room(_) => 'r',
             Self::Operator => 'o',
@@ -86,6 +103,8 @@ impl Scope {
             Self::Session(id) | Self::Read(id) | Self::Hook(id) | Self::Relay(id) => {
                 format!("{kind}:{id}")
             }
+            Self::ProjectHooks(id) => format!("{kind}:{id}"),
+            Self::AllHooks => kind.to_owned(),
             Self::Operator | Self::Create | Self::Streams => format!("{kind}:"),
         }
     }
@@ -95,8 +114,13 @@ impl Scope {
     pub(crate) fn reference_message(self) -> Option<String> {
         match self {
             Self::Session(id) => Some(id.to_string()),
-            Self::Hook(_) | Self::Room(_) => Some(self.message()),
-            Self::Read(_) | Self::Relay(_) | Self::Operator | Self::Create | Self::Streams => None,
+            Self::Hook(_) | Self::Room(_) | Self::AllHooks => Some(self.message()),
+            Self::Read(_)
+            | Self::ProjectHooks(_)
+            | Self::Relay(_)
+            | Self::Operator
+            | Self::Create
+            | Self::Streams => None,
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use proptest::prelude::*;
 use studio_auth::{Code, Grant, Keys, Ledger, LedgerEntry, Minted, Refused, Scope, ServerKey};
-use studio_ids::{RoomId, SessionId};
+use studio_ids::{HookSecretId, RoomId, SessionId};
 
 const NOW: u64 = 1_800_000_000;
 const ID: &str = "00000000-0000-4000-8000-000000000001";
@@ -27,6 +27,9 @@ fn scopes() -> Vec<Scope> {
         Scope::Hook(session()),
         Scope::Hook(other),
         Scope::Relay(session()),
+        Scope::ProjectHooks(HookSecretId::from_bytes(*session().as_bytes())),
+        Scope::ProjectHooks(HookSecretId::from_bytes([7; 16])),
+        Scope::AllHooks,
         Scope::Room(room),
         Scope::Operator,
         Scope::Create,
@@ -47,6 +50,7 @@ fn the_reference_derivations_are_met() {
             Scope::Hook(session()),
             "18b8f0bf741c08a0c620f73a61e371f1a39ad06b761450a31a4e6c672fc66059",
         ),
+        (Scope::AllHooks, "12884aa4ba96cc58ad8279e04b4e80b9297dfaeb29d07121bd1fd0992a4e6193"),
         (Scope::Room(room), "0a6a0e4d997b2030676f87a202037bc5b978f9c67e8f14af405aba4e0888495c"),
     ] {
         assert_eq!(keys.mint(scope, NOW), token);

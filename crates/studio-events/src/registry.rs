@@ -1,5 +1,5 @@
 use serde::{Deserialize, Serialize};
-use studio_ids::{InstanceId, ProjectName, RunId, SessionId};
+use studio_ids::{HookProjectId, HookSecretId, InstanceId, ProjectName, RunId, SessionId};
 
 use crate::Timestamp;
 
@@ -154,6 +154,27 @@ pub struct SessionPrivate {
     /// US dollars after which the session stops, if the caller chose.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub budget_usd: Option<f64>,
+    /// The project whose hooks feed it, if they came with a project's secret.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hook_project: Option<HookProjectId>,
+}
+
+/// A directory whose agents tell the studio what they do. The secret itself is kept nowhere: it
+/// is derived from its id.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HookProject {
+    /// The project; stays the same when its secret is changed.
+    pub id: HookProjectId,
+    /// Where it lies on its machine: absolute.
+    pub directory: String,
+    /// The one secret that is good; absent = revoked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret: Option<HookSecretId>,
+    /// When its hooks were set up first.
+    pub created_at: Timestamp,
+    /// When its secret was made or revoked.
+    pub changed_at: Timestamp,
 }
 
 /// A change of a session. Absent = unchanged; `Some(None)` (JSON `null`) = cleared.
@@ -261,6 +282,20 @@ pub enum RegistryEntry {
         transcript_path: String,
         /// The session.
         session_id: SessionId,
+        /// When.
+        ts: Timestamp,
+    },
+    /// A project's hooks were set up, or its secret was changed or revoked.
+    HookProjectSet {
+        /// The project as it is now.
+        project: HookProject,
+        /// When.
+        ts: Timestamp,
+    },
+    /// A revoked project was forgotten.
+    HookProjectForgotten {
+        /// Which.
+        project_id: HookProjectId,
         /// When.
         ts: Timestamp,
     },

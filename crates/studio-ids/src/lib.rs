@@ -12,4 +12,6 @@ mod uuid_id;
 pub use name::{BadName, GateId, ProjectName, ToolUseId};
 pub use repository::{BranchName, OwnerName, Repository, RepositoryName};
 pub use secret::Secret;
-pub use uuid_id::{BadId, InstanceId, MessageId, RoomId, RunId, SessionId, TokenId};
+pub use uuid_id::{
+    BadId, HookProjectId, HookSecretId, InstanceId, MessageId, RoomId, RunId, SessionId, TokenId,
+};

@@ -102,6 +102,15 @@ uuid_id! {
     TokenId
 }
 
+uuid_id! {
+    /// One directory on somebody's machine whose agents tell the studio what they do.
+    HookProjectId
+}
+uuid_id! {
+    /// One secret of such a project; the next one that is made takes its place.
+    HookSecretId
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -3,6 +3,8 @@ use std::sync::Arc;
 use studio_ids::SessionId;
 use studio_streams::StreamError;
 
+use crate::HOOK_PROJECTS_MAX;
+
 /// Why the list of sessions could not be read or written. Cheap to clone: one failed append
 /// answers everybody who waited for it.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -41,6 +43,9 @@ pub enum RegistryError {
         /// Its size.
         bytes: usize,
     },
+    /// No more projects are taken, and none that could be forgotten is revoked.
+    #[error("{HOOK_PROJECTS_MAX} projects have hooks, which is the most")]
+    TooManyProjects,
     /// A snapshot could not be written (the log tells why). Nothing is lost by that.
     #[error("no snapshot of the registry could be written")]
     Snapshot,

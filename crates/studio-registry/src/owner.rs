@@ -1,7 +1,7 @@
 use std::{collections::VecDeque, sync::Arc};
 
 use studio_events::{RegistryEntry, SessionUpdate};
-use studio_ids::SessionId;
+use studio_ids::{HookProjectId, HookSecretId, SessionId};
 use studio_streams::{Appended, Batch, SessionWriter, StreamError};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -55,6 +55,18 @@ pub(crate) enum What {
         transcript_path: String,
         id: SessionId,
     },
+    /// The session that one of these names belongs to, else this one; all of them belong to it.
+    Claim {
+        names: Vec<String>,
+        record: Box<SessionRecord>,
+    },
+    /// A secret for the project in this directory, in place of the one it had.
+    SetProject {
+        directory: String,
+        secret: HookSecretId,
+    },
+    /// Takes the project's secret away.
+    RevokeProject(HookProjectId),
     /// Nothing new: that this server still may write.
     Lead,
 }

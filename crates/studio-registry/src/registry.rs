@@ -5,8 +5,8 @@ use std::{
     time::Duration,
 };
 
-use studio_events::{SessionInfo, SessionPrivate, SessionTotals, SessionUpdate, Timestamp};
-use studio_ids::{InstanceId, SessionId};
+use studio_events::{HookProject, SessionInfo, SessionPrivate, SessionTotals, SessionUpdate, Timestamp};
+use studio_ids::{HookProjectId, HookSecretId, InstanceId, SessionId};
 use studio_streams::StreamStore;
 use tokio::{
     sync::{Notify, mpsc, oneshot, watch},
@@ -256,6 +256,53 @@ impl Registry {
         id: SessionId,
     ) -> Result<(), RegistryError> {
         self.ask(What::Map { transcript_path, id }).await.map(drop)
+    }
+
+    /// The session that one of these names (transcripts, an agent's own ids) belongs to, else a
+    /// new one with this record; names that belonged to none belong to it then. Whoever asks at
+    /// the same time gets the same session: the offered id tells whether it is the new one.
+    pub async fn claim(
+        &self,
+        names: Vec<String>,
+        info: SessionInfo,
+        internal: SessionPrivate,
+    ) -> Result<Arc<SessionRecord>, RegistryError> {
+        let session = info.id;
+        let record = Box::new(SessionRecord { info, internal });
+        let record = self.ask(What::Claim { names, record }).await?;
+        record.ok_or(RegistryError::NotFound { session })
+    }
+
+    /// Makes this the one good secret of the project in this directory, which becomes known if it
+    /// was not.
+    ///
+    /// Fails with [`RegistryError::TooManyProjects`], beside what every write fails with.
+    pub async fn set_hook_project(
+        &self,
+        directory: String,
+        secret: HookSecretId,
+    ) -> Result<(), RegistryError> {
+        self.ask(What::SetProject { directory, secret }).await.map(drop)
+    }
+
+    /// Takes the project's secret away; success also when it had none.
+    pub async fn revoke_hook_project(&self, id: HookProjectId) -> Result<(), RegistryError> {
+        self.ask(What::RevokeProject(id)).await.map(drop)
+    }
+
+    /// All projects with hooks, in no order that means anything.
+    pub fn hook_projects(&self) -> Vec<Arc<HookProject>> {
+        self.shared.table().projects.all().cloned().collect()
+    }
+
+    /// One project.
+    pub fn hook_project(&self, id: HookProjectId) -> Option<Arc<HookProject>> {
+        self.shared.table().projects.get(id).cloned()
+    }
+
+    /// The project that this is the good secret of.
+    pub fn hook_project_of(&self, secret: HookSecretId) -> Option<Arc<HookProject>> {
+        self.shared.table().projects.of_secret(secret).cloned()
     }
 
     /// Writes a snapshot of everything that was written before, so that the next start reads no

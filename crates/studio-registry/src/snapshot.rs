@@ -4,7 +4,7 @@
 //! A snapshot is a stream of its own, `registry-snapshots/<lease>-<number>` (both with leading
 //! zeros, so that the newest sorts last): one `snapshot` record that says which place of the
 //! registry's stream it covers, one `session_registered` per session, one `session_mapped` per
-//! transcript, one `snapshot_end` with their numbers. One that does not end so, or holds a
+//! transcript, one `hook_project_set` per project, one `snapshot_end` with their numbers. One that does not end so, or holds a
 //! record that cannot be read, is not used; the next older one is, or the whole stream. Older
 //! ones are removed when a new one is whole.
 
@@ -12,7 +12,7 @@ use std::{str::FromStr, sync::Arc};
 
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
-use studio_events::RegistryEntry;
+use studio_events::{HookProject, RegistryEntry};
 use studio_ids::SessionId;
 use studio_streams::{
     Batch, CreateOptions, Offset, SessionWriter, StreamError, StreamPath, StreamStore,
@@ -39,7 +39,12 @@ const LIST_MAX: usize = 1_000;
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Mark {
     Snapshot { version: u32, offset: String, lease: u64 },
-    SnapshotEnd { sessions: usize, transcripts: usize },
+    SnapshotEnd {
+        sessions: usize,
+        transcripts: usize,
+        #[serde(default)]
+        projects: usize,
+    },
 }
 
 /// Whether a new snapshot is worth its bytes: the tail has grown to the table's own size, so
@@ -54,6 +59,7 @@ pub(crate) struct Taken {
     lease: u64,
     sessions: Vec<Arc<SessionRecord>>,
     transcripts: Vec<(String, SessionId)>,
+    projects: Vec<Arc<HookProject>>,
 }
 
 impl Taken {
@@ -64,6 +70,7 @@ impl Taken {
             lease: table.lease,
             sessions: table.oldest_first().cloned().collect(),
             transcripts: table.transcripts().map(|(path, id)| (path.clone(), *id)).collect(),
+            projects: table.projects.all().cloned().collect(),
         }
     }
 }
@@ -115,9 +122,13 @@ async fn try_write(
     epoch: u64,
     taken: Taken,
 ) -> Result<usize, StreamError> {
-    let Taken { offset, lease, sessions, transcripts } = taken;
+    let Taken { offset, lease, sessions, transcripts, projects } = taken;
     let first = Mark::Snapshot { version: VERSION, offset: offset.to_string(), lease };
-    let last = Mark::SnapshotEnd { sessions: sessions.len(), transcripts: transcripts.len() };
+    let last = Mark::SnapshotEnd {
+        sessions: sessions.len(),
+        transcripts: transcripts.len(),
+        projects: projects.len(),
+    };
     store.create(path, CreateOptions::default()).await?;
     let mut writer =
         SessionWriter::take_over(store.clone(), path.clone(), producer()?, epoch, json(&first))
@@ -136,7 +147,11 @@ async fn try_write(
             json(&RegistryEntry::SessionMapped { transcript_path, session_id, ts })
         },
     );
-    let mut records = registered.chain(mapped).chain([json(&last)]);
+    let projects = projects.into_iter().map(|project| {
+        let ts = project.changed_at;
+        json(&RegistryEntry::HookProjectSet { project: HookProject::clone(&project), ts })
+    });
+    let mut records = registered.chain(mapped).chain(projects).chain([json(&last)]);
     let mut bytes = 0;
     loop {
         let some: Vec<Bytes> = records.by_ref().take(BATCH_RECORDS).collect();
@@ -247,11 +262,15 @@ impl Reading {
             self.found.table.apply(entry);
             return Some(self);
         }
-        let Ok(Mark::SnapshotEnd { sessions, transcripts }) = serde_json::from_slice(data) else {
+        let Ok(Mark::SnapshotEnd { sessions, transcripts, projects }) =
+            serde_json::from_slice(data)
+        else {
             return None;
         };
         self.ended = true;
-        let whole = sessions == self.found.table.len() && transcripts == self.transcripts;
+        let whole = sessions == self.found.table.len()
+            && transcripts == self.transcripts
+            && projects == self.found.table.projects.all().len();
         whole.then_some(self)
     }
 

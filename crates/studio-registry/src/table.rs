@@ -7,7 +7,7 @@ use std::{
 use studio_events::{RegistryEntry, Timestamp};
 use studio_ids::SessionId;
 
-use crate::SessionRecord;
+use crate::{SessionRecord, projects::Projects};
 
 /// The fold over the registry's stream.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -16,6 +16,7 @@ pub(crate) struct Table {
     /// The sessions by age: what a page walks.
     by_age: BTreeSet<(Timestamp, SessionId)>,
     transcripts: HashMap<String, SessionId>,
+    pub(crate) projects: Projects,
     /// The last lease that was taken; 0 = none yet.
     pub(crate) lease: u64,
 }
@@ -42,6 +43,10 @@ impl Table {
                 if self.sessions.contains_key(&session_id) {
                     self.transcripts.insert(transcript_path, session_id);
                 }
+            }
+            RegistryEntry::HookProjectSet { project, ts: _ } => self.projects.insert(project),
+            RegistryEntry::HookProjectForgotten { project_id, ts: _ } => {
+                self.projects.remove(project_id);
             }
         }
     }
