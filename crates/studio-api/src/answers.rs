@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use studio_events::{SessionInfo, Timestamp};
-use studio_ids::{GateId, MessageId, SessionId};
+use studio_ids::{GateId, HookProjectId, MessageId, SessionId};
 
 /// `{"ok":true}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -284,4 +284,37 @@ pub struct SandboxMade {
     /// Where a browser finds the app.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub preview_url: Option<String>,
+}
+
+/// A project whose agents tell the studio what they do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HookProjectTold {
+    /// Its id; stays the same when its secret changes.
+    pub id: HookProjectId,
+    /// Where it lies on its machine.
+    pub directory: String,
+    /// When its hooks were set up first.
+    pub created_at: Timestamp,
+    /// When its secret was made or revoked.
+    pub changed_at: Timestamp,
+    /// Whether it has no good secret any more.
+    pub revoked: bool,
+}
+
+/// `GET /api/hooks/projects` (added).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HookProjectList {
+    /// The last changed first.
+    pub projects: Vec<HookProjectTold>,
+}
+
+/// `POST /api/hooks/projects` (added).
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HooksSetUp {
+    /// The project.
+    pub project_id: HookProjectId,
+    /// What opens `POST /api/hook` for its sessions; the one before is good no more. Told once.
+    pub secret: String,
 }

@@ -76,6 +76,12 @@ pub enum ErrorCode {
     SandboxNotFound,
     /// There is a session or a sandbox under this id already.
     SandboxExists,
+    /// Only for who asks from the studio's own machine.
+    NotLocal,
+    /// No such project with hooks.
+    HookProjectNotFound,
+    /// As many projects as may have hooks.
+    TooManyHookProjects,
 }
 
 impl ErrorCode {
@@ -117,6 +123,9 @@ impl ErrorCode {
         Self::BadRange,
         Self::SandboxNotFound,
         Self::SandboxExists,
+        Self::NotLocal,
+        Self::HookProjectNotFound,
+        Self::TooManyHookProjects,
     ];
 
     /// The one table: code on the wire, HTTP status, and what it means in general.
@@ -165,6 +174,13 @@ impl ErrorCode {
             Self::BadRange => ("bad_range", 416, "Range not satisfiable"),
             Self::SandboxNotFound => ("sandbox_not_found", 404, "Sandbox not found"),
             Self::SandboxExists => ("sandbox_exists", 409, "Sandbox exists already"),
+            Self::NotLocal => ("not_local", 403, "Only from the studio's own machine"),
+            Self::HookProjectNotFound => {
+                ("hook_project_not_found", 404, "Project with hooks not found")
+            }
+            Self::TooManyHookProjects => {
+                ("too_many_hook_projects", 409, "Too many projects have hooks: revoke some")
+            }
             Self::Stopping => ("stopping", 503, "The studio is stopping"),
         }
     }
@@ -220,7 +236,10 @@ impl ErrorCode {
             | Self::FileTooLarge
             | Self::BadRange
             | Self::SandboxNotFound
-            | Self::SandboxExists => None,
+            | Self::SandboxExists
+            | Self::NotLocal
+            | Self::HookProjectNotFound
+            | Self::TooManyHookProjects => None,
         }
     }
 }

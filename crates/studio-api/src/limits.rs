@@ -9,6 +9,8 @@ pub const TEXT_UNITS_MAX: usize = 10_000;
 pub const SHORT_UNITS_MAX: usize = 500;
 /// Longest key: `apiKey`, `databaseUrl`, `secret`. UTF-16 units.
 pub const KEY_UNITS_MAX: usize = 1_000;
+/// Longest directory of a project with hooks. UTF-16 units.
+pub const DIRECTORY_UNITS_MAX: usize = 4_096;
 /// Most answers that one `respond` may carry; a question gate has four questions at most today.
 pub const ANSWERS_MAX: usize = 100;
 /// Largest body of most routes, in bytes: several texts of [`TEXT_UNITS_MAX`], each unit written

@@ -106,11 +106,11 @@ impl Inner {
     }
 }
 
-fn create_failed(source: StreamError) -> FlowError {
+pub(crate) fn create_failed(source: StreamError) -> FlowError {
     FlowError::CreateStream { source: Arc::new(source) }
 }
 
-fn info(
+pub(crate) fn info(
     id: SessionId,
     project_name: String,
     description: String,

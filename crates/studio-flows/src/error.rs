@@ -140,6 +140,24 @@ pub enum FlowError {
         "no credentials for the agent: set ANTHROPIC_API_KEY (or CLAUDE_CODE_OAUTH_TOKEN) where the studio runs, or send apiKey or oauthToken with the session"
     )]
     NoCredentials,
+    /// A hook that names neither a transcript nor a conversation.
+    #[error("transcript_path or session_id is required")]
+    NoConversation,
+    /// A hook's field that cannot be what it should be.
+    #[error("{0} is not valid")]
+    BadHook(&'static str),
+    /// Only `SessionStart` hooks make a session by themselves.
+    #[error("only SessionStart events can auto-register a session")]
+    NotASessionStart,
+    /// The hooks of one source made as many sessions as they may in an hour.
+    #[error("hooks made too many sessions")]
+    TooManyHookSessions,
+    /// As many projects as may have hooks.
+    #[error("too many projects have hooks: revoke some")]
+    TooManyHookProjects,
+    /// There is no such project with hooks.
+    #[error("there is no such project with hooks")]
+    NoHookProject,
     /// A newer server owns the session.
     #[error("session {0} was taken over by another server")]
     Fenced(SessionId),

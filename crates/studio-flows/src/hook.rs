@@ -31,6 +31,9 @@ impl Inner {
         let Some(event) = body.event(&call_id) else { return Ok(HookReply::Ok) };
         let live = self.live(id).await?;
         if body.is_question() {
+            if hosted {
+                self.hosted_status(id, false).await?;
+            }
             return self.hook_asks(&live, &body, event).await;
         }
         if hosted {
@@ -39,18 +42,19 @@ impl Inner {
                 .record_all(vec![Record::Agent(event)])
                 .await
                 .map_err(|e| FlowError::bridge(id, &e))?;
-            self.hosted_status(id, ended, body.name());
+            self.hosted_status(id, ended).await?;
         }
         self.registry.touch(id);
         Ok(HookReply::Ok)
     }
 
-    fn hosted_status(&self, id: SessionId, ended: bool, hook: &str) {
-        if ended {
-            self.note(id, |u| u.status = Some(SessionStatus::Complete));
-        } else if hook == "SessionStart" {
-            self.note(id, |u| u.status = Some(SessionStatus::Running));
+    /// A local agent that tells something is at work, also after it ended or went quiet.
+    async fn hosted_status(&self, id: SessionId, ended: bool) -> Result<(), FlowError> {
+        let now = if ended { SessionStatus::Complete } else { SessionStatus::Running };
+        if self.record(id)?.info.status == now {
+            return Ok(());
         }
+        self.update(id, |u| u.status = Some(now)).await
     }
 
     /// A hook that holds its request open until a person has answered. Asked again with the same

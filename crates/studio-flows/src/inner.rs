@@ -10,10 +10,10 @@ use studio_events::{SessionUpdate, Timestamp};
 use studio_gates::Gates;
 use studio_ids::{InstanceId, SessionId};
 use studio_registry::{Registry, SessionRecord};
-use tokio::sync::{Notify, OnceCell, Semaphore};
+use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{FlowError, Parts, live::Live, look::LOOKS_AT_ONCE_MAX};
+use crate::{FlowError, Parts, live::Live, look::LOOKS_AT_ONCE_MAX, unheard::HookLimit};
 
 /// Epochs that one server may use under its lease: each time it takes a session up anew costs
 /// one. The registry's lease stands above these bits, so a later server's are always larger.
@@ -36,6 +36,11 @@ pub(crate) struct Inner {
     pub(crate) weak: Weak<Inner>,
     /// Turns of those who look into sandboxes.
     pub(crate) looks: Semaphore,
+    /// Held while a conversation's session is made, so that many hooks at once make one stream
+    /// and not many. A waiter waits for two appends.
+    pub(crate) opening: AsyncMutex<()>,
+    /// How many sessions hooks made.
+    pub(crate) hook_limit: HookLimit,
     epochs: AtomicU64,
     live: Mutex<HashMap<SessionId, Slot>>,
     /// Sessions that this server made: their flows are in its memory, so nothing of them is to be
@@ -73,6 +78,8 @@ impl Inner {
             recovered: AtomicBool::new(false),
             weak,
             looks: Semaphore::new(LOOKS_AT_ONCE_MAX),
+            opening: AsyncMutex::default(),
+            hook_limit: HookLimit::default(),
             epochs: AtomicU64::new(first_epoch),
             live: Mutex::default(),
             made_here: Mutex::default(),

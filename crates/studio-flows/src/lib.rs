@@ -6,11 +6,13 @@
 
 mod app;
 mod append;
+mod conversation;
 mod create;
 mod deadlines;
 mod end;
 mod error;
 mod hook;
+mod hook_projects;
 mod idle;
 mod inner;
 mod iterate;
@@ -29,6 +31,7 @@ mod settings;
 mod stand_down;
 mod studio;
 mod transfer;
+mod unheard;
 pub mod words;
 
 pub use error::FlowError;

@@ -400,10 +400,10 @@ impl Inner {
 }
 
 /// Whether something may go on in a session without anybody asking: it works, is prepared, or
-/// has an agent process (which may begin a turn by itself).
+/// has an agent process (which may begin a turn by itself), or a local agent may wait in a hook.
 pub(crate) fn is_at_work(record: &SessionRecord) -> bool {
     let phase = record.internal.phase;
-    !matches!(phase, Phase::Hosted | Phase::Ended)
+    phase != Phase::Ended
         && (record.info.status == SessionStatus::Running || record.internal.run.is_some())
 }
 

@@ -76,6 +76,8 @@ pub struct Settings {
     /// How long a session may be quiet before its agent's process is ended; the next message
     /// resumes the conversation.
     pub idle_after: Duration,
+    /// How long nothing may be heard of a session that hooks feed until it counts as over.
+    pub local_idle_after: Duration,
 }
 
 impl Default for Settings {
@@ -88,6 +90,7 @@ impl Default for Settings {
             limits: Limits::default(),
             gates: GateSettings::default(),
             idle_after: Duration::from_secs(15 * 60),
+            local_idle_after: Duration::from_secs(6 * 60 * 60),
         }
     }
 }

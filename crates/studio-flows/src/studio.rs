@@ -58,6 +58,7 @@ impl Studio {
         inner.tasks.spawn(Arc::clone(&inner).keep_deadlines());
         inner.tasks.spawn(Arc::clone(&inner).recover());
         inner.tasks.spawn(Arc::clone(&inner).put_down_idle());
+        inner.tasks.spawn(Arc::clone(&inner).end_unheard_sessions());
         inner.tasks.spawn(Arc::clone(&inner).stand_down_when_taken_over());
         Ok(Self { inner })
     }

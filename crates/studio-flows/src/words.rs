@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use studio_agent_codec::PermissionPolicy;
 use studio_events::{ResolvedBy, SessionInfo, Timestamp};
-use studio_ids::{GateId, MessageId, SessionId};
+use studio_ids::{GateId, HookProjectId, MessageId, SessionId};
 use studio_sandbox::Secret;
 
 /// Credentials that a caller brings for one session; kept in memory and in its sandbox only.
@@ -122,6 +122,24 @@ pub enum HookReply {
     Ok,
     /// The agent's question was answered; the hook's own output shape.
     Output(Value),
+}
+
+/// Whose hooks tell something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HookSource {
+    /// Those of no project that is known: the reference's one secret.
+    Anybody,
+    /// Those of one project.
+    Project(HookProjectId),
+}
+
+/// What a hook is answered that did not name its session.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HookTold {
+    /// The session that it belongs to.
+    pub session: SessionId,
+    /// The answer.
+    pub reply: HookReply,
 }
 
 /// A gate that waits.

@@ -93,7 +93,7 @@ fn check(
 }
 
 /// The host (and port) that the client asked for, if it is one of ours.
-fn own_authority(parts: &Parts, settings: &HttpSettings) -> Result<String, Problem> {
+pub(crate) fn own_authority(parts: &Parts, settings: &HttpSettings) -> Result<String, Problem> {
     let foreign = || Problem::of(ErrorCode::ForeignHost);
     let in_target = parts.uri.authority().map(|authority| authority.as_str().to_owned());
     let mut in_headers = parts.headers.get_all(HOST).iter();
@@ -115,7 +115,7 @@ fn own_authority(parts: &Parts, settings: &HttpSettings) -> Result<String, Probl
 }
 
 /// `localhost` of `localhost:4400`, `[::1]` of `[::1]:4400`.
-fn host_of(authority: &str) -> Option<&str> {
+pub(crate) fn host_of(authority: &str) -> Option<&str> {
     let end = if authority.starts_with('[') {
         authority.find(']')? + 1
     } else {

@@ -3,7 +3,8 @@
 //! Reading order: [`routes`] (every route and who may use it), [`HttpState`] and [`HttpSettings`]
 //! (what the routes need), `permit` (permission as a value), `sessions` and `system` (the
 //! handlers), `files`, `app`, `sandboxes` and `transfer` (what lies and runs in a sandbox, a
-//! session as a file), `events` (the log as server-sent events), `streams` (who may use
+//! session as a file), `hooks`, `hook_permit` and `setup_codes` (agents
+//! that the studio does not run), `events` (the log as server-sent events), `streams` (who may use
 //! the streams themselves), `problem` (what a failure becomes),
 //! `guard` (which pages may talk to us), [`serve`] (connections, deadlines, stopping), `outlet`
 //! (an event stream on its connection).
@@ -15,6 +16,8 @@ mod events;
 mod files;
 mod frame;
 mod guard;
+mod hook_permit;
+mod hooks;
 mod io;
 mod limit;
 mod log;
@@ -26,6 +29,7 @@ mod routes;
 mod sandboxes;
 mod serve;
 mod sessions;
+mod setup_codes;
 mod state;
 mod streams;
 mod system;

@@ -120,6 +120,16 @@ impl From<FlowError> for Problem {
             FlowError::GateClosed { .. } => (ErrorCode::GateClosed, Some(error.to_string())),
             FlowError::Cancelled(_) => (ErrorCode::SessionEnded, None),
             FlowError::OverBudget { .. } => (ErrorCode::BudgetExceeded, Some(error.to_string())),
+            FlowError::NoConversation | FlowError::BadHook(_) => {
+                (ErrorCode::BadRequest, Some(error.to_string()))
+            }
+            FlowError::NotASessionStart => {
+                let told = "Only SessionStart events can auto-register a session";
+                (ErrorCode::BadRequest, Some(told.to_owned()))
+            }
+            FlowError::TooManyHookSessions => (ErrorCode::RateLimited, None),
+            FlowError::TooManyHookProjects => (ErrorCode::TooManyHookProjects, None),
+            FlowError::NoHookProject => (ErrorCode::HookProjectNotFound, None),
             FlowError::Stopping => (ErrorCode::Stopping, None),
             _ => (ErrorCode::Internal, None),
         };

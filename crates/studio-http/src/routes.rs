@@ -6,7 +6,8 @@ use axum::{
 };
 
 use crate::{
-    HttpState, app, events, files, guard, log, sandboxes, sessions, streams, system, transfer,
+    HttpState, app, events, files, guard, hooks, log, sandboxes, sessions, streams, system,
+    transfer,
 };
 
 /// Who may use a route. The handlers' extractors enforce it; a test holds each to its word.
@@ -24,6 +25,12 @@ pub enum Policy {
     Watch,
     /// The session's agent.
     Hook,
+    /// The hooks of a project on somebody's machine.
+    ProjectHook,
+    /// Who installs such hooks, with the code that the installer was given.
+    SetupCode,
+    /// A person at the studio's own machine; in production with the operator's token.
+    LocalUser,
     /// Who may use all streams; for a session's own stream also as [`Policy::Watch`].
     ReadStream,
     /// Who may use all streams.
@@ -46,7 +53,10 @@ const STREAM: &str = "/v1/stream/{*path}";
 
 /// Every route of the studio: the table of contents of this crate.
 fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
-    use Policy::{Create, Hook, Open, Operator, ReadStream, Session, Watch, WriteStream};
+    use Policy::{
+        Create, Hook, LocalUser, Open, Operator, ProjectHook, ReadStream, Session, SetupCode,
+        Watch, WriteStream,
+    };
     let route = |method, path, policy| Route { method, path, policy };
     let (read, write, remove) = (Method::GET, Method::POST, Method::DELETE);
     vec![
@@ -55,6 +65,13 @@ fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
         (route(write.clone(), "/api/sessions", Create), post(sessions::create)),
         (route(read.clone(), "/api/sessions", Operator), get(sessions::list)),
         (route(write.clone(), "/api/sessions/local", Create), post(sessions::create_local)),
+        (route(write.clone(), "/api/sessions/auto", Create), post(hooks::create_auto)),
+        (route(write.clone(), "/api/hook", ProjectHook), post(hooks::hook)),
+        (route(remove.clone(), "/api/hook", ProjectHook), delete(hooks::give_up)),
+        (route(read.clone(), "/api/hooks/setup", LocalUser), get(hooks::setup)),
+        (route(write.clone(), "/api/hooks/projects", SetupCode), post(hooks::set_up)),
+        (route(read.clone(), "/api/hooks/projects", Operator), get(hooks::projects)),
+        (route(remove.clone(), "/api/hooks/projects/{id}", Operator), delete(hooks::revoke)),
         (route(read.clone(), "/api/sessions/{id}", Session), get(sessions::get)),
         (route(remove.clone(), "/api/sessions/{id}", Session), delete(sessions::delete)),
         (route(write.clone(), "/api/sessions/{id}/iterate", Session), post(sessions::iterate)),

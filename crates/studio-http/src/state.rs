@@ -8,7 +8,7 @@ use studio_auth::Keys;
 use studio_flows::Studio;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Network, limit::CreationLimit, streams};
+use crate::{Network, limit::CreationLimit, setup_codes::SetupCodes, streams};
 
 /// Who may create sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -77,6 +77,7 @@ struct Inner {
     keys: Keys,
     settings: HttpSettings,
     limit: CreationLimit,
+    setup_codes: SetupCodes,
     streams: Router,
     stop: CancellationToken,
 }
@@ -91,7 +92,9 @@ impl HttpState {
     ) -> Self {
         let limit = CreationLimit::new(studio.settings().max_sessions_per_ip_per_hour);
         let streams = streams::over(studio.streams(), &keys, &settings, &stop);
-        Self { inner: Arc::new(Inner { studio, keys, settings, limit, streams, stop }) }
+        let setup_codes = SetupCodes::default();
+        let inner = Inner { studio, keys, settings, limit, setup_codes, streams, stop };
+        Self { inner: Arc::new(inner) }
     }
 
     pub(crate) fn studio(&self) -> &Studio {
@@ -108,6 +111,10 @@ impl HttpState {
 
     pub(crate) fn limit(&self) -> &CreationLimit {
         &self.inner.limit
+    }
+
+    pub(crate) fn setup_codes(&self) -> &SetupCodes {
+        &self.inner.setup_codes
     }
 
     pub(crate) fn streams(&self) -> &Router {

@@ -8,7 +8,7 @@ use serde_json::json;
 use studio_auth::Scope;
 use studio_flows::Mode;
 use studio_http::{Creation, Policy, routes};
-use studio_ids::{RoomId, SessionId};
+use studio_ids::{HookSecretId, RoomId, SessionId};
 use support::{Ask, World, path_of};
 
 /// Opens nothing: wrong, malformed, of another session, of another purpose.
@@ -24,6 +24,15 @@ fn foreign_tokens(world: &World, policy: Policy, id: SessionId) -> Vec<String> {
         }
         Policy::Operator => {
             scopes.extend([Scope::Session(id), Scope::Hook(id), Scope::Relay(id), Scope::Streams])
+        }
+        Policy::ProjectHook | Policy::SetupCode => {
+            scopes.extend([Scope::Session(id), Scope::Hook(id), Scope::Relay(id)]);
+            scopes.extend([Scope::Operator, Scope::Streams]);
+            // Signed well, and of no project.
+            scopes.push(Scope::ProjectHooks(HookSecretId::from_bytes(*id.as_bytes())));
+        }
+        Policy::LocalUser => {
+            scopes.extend([Scope::Session(id), Scope::Hook(id), Scope::Streams, Scope::AllHooks]);
         }
         Policy::ReadStream => scopes.extend([Scope::Hook(id), Scope::Relay(id)]),
         Policy::WriteStream => {

@@ -53,9 +53,14 @@ async fn no_body_brings_a_route_down() {
                     Policy::Session | Policy::Watch if known => session,
                     Policy::Session | Policy::Watch => world.token(Scope::Session(id)),
                     Policy::ReadStream | Policy::WriteStream => world.token(Scope::Streams),
-                    Policy::Operator | Policy::Open | Policy::Create => {
+                    Policy::Operator | Policy::LocalUser | Policy::Open | Policy::Create => {
                         world.token(Scope::Operator)
                     }
+                    Policy::ProjectHook if route.method == Method::POST => {
+                        world.token(Scope::AllHooks)
+                    }
+                    Policy::ProjectHook => world.project_secret("/bad input").await.1,
+                    Policy::SetupCode => world.setup_code().await,
                 };
                 if route.policy == Policy::Watch && known {
                     continue; // Takes no body and does not end.

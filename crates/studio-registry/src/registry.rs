@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use studio_events::{HookProject, SessionInfo, SessionPrivate, SessionTotals, SessionUpdate, Timestamp};
+use studio_events::{
+    HookProject, SessionInfo, SessionPrivate, SessionTotals, SessionUpdate, Timestamp,
+};
 use studio_ids::{HookProjectId, HookSecretId, InstanceId, SessionId};
 use studio_streams::StreamStore;
 use tokio::{

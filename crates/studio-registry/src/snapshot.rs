@@ -38,7 +38,11 @@ const LIST_MAX: usize = 1_000;
 #[derive(Serialize, Deserialize)]
 #[serde(tag = "type", rename_all = "snake_case")]
 enum Mark {
-    Snapshot { version: u32, offset: String, lease: u64 },
+    Snapshot {
+        version: u32,
+        offset: String,
+        lease: u64,
+    },
     SnapshotEnd {
         sessions: usize,
         transcripts: usize,

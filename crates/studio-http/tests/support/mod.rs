@@ -101,6 +101,11 @@ impl World {
     }
 
     pub async fn with(mode: Mode, change: impl FnOnce(&mut HttpSettings)) -> Self {
+        Self::of(mode, true, change).await
+    }
+
+    /// `reference`: whether the reference's derivations of tokens are accepted.
+    pub async fn of(mode: Mode, reference: bool, change: impl FnOnce(&mut HttpSettings)) -> Self {
         let streams = Arc::new(MemoryStreams::default());
         let parts = Parts {
             streams: streams.clone(),
@@ -111,6 +116,7 @@ impl World {
         };
         let studio = Studio::start(parts).await.unwrap();
         let keys = Keys::new(ServerKey::new("test-secret").unwrap());
+        let keys = keys.with_reference_tokens(reference);
         let stop = CancellationToken::new();
         let mut http = HttpSettings::default();
         change(&mut http);
@@ -141,6 +147,24 @@ impl World {
         assert_eq!(response.headers()["content-type"], "application/x-ndjson");
         let body = axum::body::to_bytes(response.into_body(), 1 << 26).await.unwrap();
         String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    /// The code of an installer that was just fetched.
+    pub async fn setup_code(&self) -> String {
+        let ask = Ask::get("/api/hooks/setup").from([127, 0, 0, 1]);
+        let told = self.send(ask.token(&self.token(Scope::Operator))).await;
+        assert_eq!(told.status, StatusCode::OK, "{}", told.text);
+        let code = told.text.split("local code='").nth(1).unwrap();
+        code.split('\'').next().unwrap().to_owned()
+    }
+
+    /// The id of the project in this directory, and a new secret for its hooks.
+    pub async fn project_secret(&self, directory: &str) -> (String, String) {
+        let ask = Ask::post("/api/hooks/projects").token(&self.setup_code().await);
+        let told = self.send(ask.json(&serde_json::json!({ "directory": directory }))).await;
+        assert_eq!(told.status, StatusCode::CREATED, "{}", told.text);
+        let text = |name: &str| told.json[name].as_str().unwrap().to_owned();
+        (text("projectId"), text("secret"))
     }
 
     /// A local session: fed by hooks, no sandbox needed. Its id, session token and hook token.
