@@ -231,6 +231,11 @@ fn studio_settings<F: Fn(&str) -> Option<String>>(
     }
     let per_hour: Option<u32> =
         env.parsed("MAX_SESSIONS_PER_IP_PER_HOUR", "a whole number, 0 = no limit")?;
+    const IDLE: &str = "STUDIO_LOCAL_IDLE_HOURS";
+    let hours: Option<u32> = env.parsed(IDLE, "a whole number of hours over 0")?;
+    if hours == Some(0) {
+        return Err(bad(IDLE, "0", "must be a whole number of hours over 0"));
+    }
     let credentials = ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), Secret::new(env.text(name)?))))
@@ -256,6 +261,9 @@ fn studio_settings<F: Fn(&str) -> Option<String>>(
             Some(max) => Some(max).filter(|max| 0 < *max),
         },
         agent,
+        local_idle_after: hours.map_or(defaults.local_idle_after, |hours| {
+            Duration::from_secs(u64::from(hours) * 60 * 60)
+        }),
         ..defaults
     })
 }
@@ -322,6 +330,8 @@ mod tests {
             ("STUDIO_TRUSTED_PROXIES", "10.0.0.0/8, x"),
             ("STUDIO_ALLOWED_ORIGINS", "example.com"),
             ("STUDIO_TOKEN_DAYS", "0"),
+            ("STUDIO_LOCAL_IDLE_HOURS", "0"),
+            ("STUDIO_LOCAL_IDLE_HOURS", "1.5"),
             ("STUDIO_STREAMS_EVENTS_SECONDS", "0"),
             ("STUDIO_STREAMS_WAIT_SECONDS", "soon"),
             ("STUDIO_FILE_BYTES_MAX", "0"),
@@ -338,6 +348,15 @@ mod tests {
         let config = read(ServeArgs::default(), &env).unwrap();
         assert_eq!(config.studio.max_session_cost_usd, None);
         assert_eq!(config.studio.max_sessions_per_ip_per_hour, None);
+    }
+
+    #[test]
+    fn d30_94_a_local_session_may_be_quiet_for_hours() {
+        let hours = |env: &[_]| {
+            read(ServeArgs::default(), env).unwrap().studio.local_idle_after.as_secs() / 3_600
+        };
+        assert_eq!(hours(&[]), 6);
+        assert_eq!(hours(&[("STUDIO_LOCAL_IDLE_HOURS", "48")]), 48);
     }
 
     #[test]

@@ -171,5 +171,9 @@ pub(crate) fn gate_of(event: &EngineEvent, id: GateId, kind: GateKind, inner: &I
         GateKind::AskUserQuestion | GateKind::Permission => inner.parts.settings.gates.agent,
     };
     let asked = serde_json::to_value(event).unwrap_or_default();
-    Gate { id, kind, deadline: Some(inner.deadline(wait)), asked }
+    // A hook does not wait as long as an agent of ours does, and has said so.
+    let told =
+        if let EngineEvent::AskUserQuestion { deadline, .. } = event { *deadline } else { None };
+    let deadline = Some(told.unwrap_or_else(|| inner.deadline(wait)));
+    Gate { id, kind, deadline, asked }
 }

@@ -174,6 +174,9 @@ impl FlowError {
         if let RegistryError::NotFound { session } = source {
             return Self::NoSession(session);
         }
+        if let RegistryError::TooManyProjects = source {
+            return Self::TooManyHookProjects;
+        }
         if let RegistryError::Fenced { .. } = source {
             return Self::StoodDown;
         }

@@ -28,7 +28,10 @@ impl Inner {
         let hosted = record.internal.phase == Phase::Hosted;
         let body = HookBody::from(body);
         let call_id = format!("hook_{}", self.now().unix_millis());
-        let Some(event) = body.event(&call_id) else { return Ok(HookReply::Ok) };
+        let Some(event) = body.event(&call_id) else {
+            self.registry.touch(id);
+            return Ok(HookReply::Ok);
+        };
         let live = self.live(id).await?;
         if body.is_question() {
             if hosted {

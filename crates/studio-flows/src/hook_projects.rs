@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use studio_events::HookProject;
 use studio_ids::{HookProjectId, HookSecretId};
-use studio_registry::RegistryError;
 
 use crate::{FlowError, Studio};
 
@@ -17,10 +16,7 @@ impl Studio {
         self.whole(move |inner| async move {
             let secret = HookSecretId::random();
             let set = inner.registry.set_hook_project(directory, secret).await;
-            set.map_err(|error| match error {
-                RegistryError::TooManyProjects => FlowError::TooManyHookProjects,
-                error => FlowError::registry(error),
-            })?;
+            set.map_err(FlowError::registry)?;
             // Somebody may have set the same directory up meanwhile.
             let project = inner.registry.hook_project_of(secret).ok_or(FlowError::NoHookProject)?;
             Ok((project.id, secret))

@@ -81,7 +81,7 @@ pub(crate) async fn setup(
 ) -> Response {
     let studio = format!("http://{authority}");
     let script = match query(&parts, "uninstall") {
-        None => setup_script(&studio, &state.setup_codes().give()),
+        None => setup_script(&studio, state.setup_codes().give().expose()),
         Some(_) => remove_script(&studio),
     };
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], script).into_response()

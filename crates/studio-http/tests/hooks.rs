@@ -185,7 +185,9 @@ async fn the_installer_is_for_a_person_at_this_machine() {
     let named = setup().without("host").header("host", "127.0.0.1:7");
     assert!(dev.send(named).await.text.contains("local studio='http://127.0.0.1:7'\n"));
     let uninstall = dev.send(Ask::get("/api/hooks/setup?uninstall").from(HOME)).await;
-    assert!(uninstall.text.contains("remove_studio_hooks") && !uninstall.text.contains("sc1."));
+    assert!(
+        uninstall.text.contains("remove_studio_hooks") && !uninstall.text.contains("local code")
+    );
 
     let operator = production.token(Scope::Operator);
     assert_eq!(production.send(setup()).await.status, StatusCode::UNAUTHORIZED);
@@ -203,7 +205,7 @@ async fn the_installer_is_for_a_person_at_this_machine() {
     ] {
         let told = production.send(foreign(ask)).await;
         assert_eq!((told.status, &told.json["code"]), (StatusCode::FORBIDDEN, &json!(code)));
-        assert!(!told.text.contains("sc1."));
+        assert!(!told.text.contains("local code"));
     }
     let named = World::with(Mode::Production, |http| {
         http.allowed_hosts.push("studio.example.com".to_owned());

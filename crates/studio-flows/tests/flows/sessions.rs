@@ -8,7 +8,7 @@ use studio_agent_codec::PermissionPolicy;
 use studio_events::SessionStatus;
 use studio_flows::{
     FlowError, Mode,
-    words::{GateAnswer, HookReply, Infra, NewSession, Response},
+    words::{GateAnswer, HookReply, HookSource, Infra, NewSession, Response},
 };
 use studio_ids::SessionId;
 use studio_testkit::wait_for;
@@ -203,6 +203,28 @@ async fn a_hook_that_asks_waits_for_the_answer() {
         output["hookSpecificOutput"]["updatedInput"]["answers"],
         json!({ "Really?": "Yes" })
     );
+    studio.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn d30_94_a_local_session_of_which_nothing_is_heard_ends() {
+    let mut world = World::of("hello").await;
+    world.settings.local_idle_after = Duration::from_millis(300);
+    let studio = world.studio().await;
+    let hook = |name: &str| {
+        let body = json!({ "hook_event_name": name, "session_id": "c" });
+        studio.hook(HookSource::Anybody, body)
+    };
+    let id = hook("SessionStart").await.unwrap().session;
+    let session = studio.session(id).unwrap();
+    let mut watch = Watch::open(&studio, &session).await;
+    let end = watch.until("session_end").await;
+    assert_eq!((&end["success"], &end["reason"]), (&json!(false), &json!("idle")));
+    status_is(&studio, id, SessionStatus::Complete).await;
+    // It was only quiet.
+    assert_eq!(hook("UserPromptSubmit").await.unwrap().session, id);
+    assert_eq!(studio.session(id).unwrap().status, SessionStatus::Running);
+    watch.until("session_end").await;
     studio.stop().await;
 }
 
