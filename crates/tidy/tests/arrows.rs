@@ -106,7 +106,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("studio-testkit", &[]),
     (
         "studio-fuzz",
-        &[STREAMS, "studio-streams-local", "studio-streams-http", "studio-streams-protocol"],
+        &[CODEC, STREAMS, "studio-streams-local", "studio-streams-http", "studio-streams-protocol"],
     ),
     ("tidy", &[]),
     ("xtask", &[]),
