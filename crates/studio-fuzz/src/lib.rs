@@ -4,6 +4,7 @@
 
 mod disk;
 mod events;
+mod hooks;
 mod json;
 mod offsets;
 mod producers;
@@ -12,6 +13,7 @@ mod serve;
 
 pub use disk::{changes, journal, rows};
 pub use events::events;
+pub use hooks::hooks;
 pub use json::json;
 pub use offsets::offsets;
 pub use producers::producers;
@@ -21,7 +23,7 @@ pub use requests::requests;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 8] = [
+pub const TARGETS: [Target; 9] = [
     ("requests", requests),
     ("offsets", offsets),
     ("json", json),
@@ -30,4 +32,5 @@ pub const TARGETS: [Target; 8] = [
     ("journal", journal),
     ("rows", rows),
     ("events", events),
+    ("hooks", hooks),
 ];
