@@ -76,11 +76,17 @@ impl Inner {
         }
         let credentials = self.credentials(live)?;
         let record = self.record(live.id)?;
-        let sandbox = match (live.sandbox(), record.internal.phase) {
-            (Some(sandbox), Phase::SettingUp) => sandbox,
-            _ => self.make_sandbox(live, &record).await?,
+        let found = live.sandbox().filter(|_| record.internal.phase == Phase::SettingUp);
+        let run = live.bridge.open_run().await.map_err(|e| FlowError::bridge(live.id, &e))?;
+        // A run begins when the project is there, so what lies there is the agent's work by now.
+        let begun = found.is_some() && run.is_some();
+        let sandbox = match found {
+            Some(sandbox) => sandbox,
+            None => self.make_sandbox(live, &record).await?,
         };
-        self.set_up_project(live, &record, sandbox.as_ref()).await?;
+        if !begun {
+            self.set_up_project(live, &record, sandbox.as_ref()).await?;
+        }
         self.connect_relay(live, &sandbox).await;
         self.start_agent(live, &record, sandbox, credentials).await
     }
