@@ -1,12 +1,13 @@
 //! What the studio answers.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use studio_events::{SessionInfo, Timestamp};
 use studio_ids::{GateId, HookProjectId, MessageId, SessionId};
 
 /// `{"ok":true}`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Done {
     /// Always true.
     pub ok: bool,
@@ -18,7 +19,7 @@ impl Done {
 }
 
 /// `GET /api/health`. Fields beside `healthy`, `checks.streams` and `checks.sandbox` are added.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthAnswer {
     /// Whether the studio can do its work; the status is 503 if not.
@@ -30,7 +31,7 @@ pub struct HealthAnswer {
 }
 
 /// The parts of [`HealthAnswer`].
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HealthChecks {
     /// `ok` or `error`: whether an append would be taken now.
@@ -61,7 +62,7 @@ fn ok() -> String {
 }
 
 /// `GET /api/config`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ConfigAnswer {
     /// Whether this is the development mode.
@@ -72,7 +73,7 @@ pub struct ConfigAnswer {
 }
 
 /// `POST /api/sessions`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionCreated {
     /// Its id.
@@ -84,7 +85,7 @@ pub struct SessionCreated {
 }
 
 /// `POST /api/sessions/local`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalSessionCreated {
     /// Its id.
@@ -96,7 +97,7 @@ pub struct LocalSessionCreated {
 }
 
 /// `GET /api/sessions` (added).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionList {
     /// Newest first.
     pub sessions: Vec<SessionInfo>,
@@ -106,14 +107,14 @@ pub struct SessionList {
 }
 
 /// `GET /api/sessions/{id}/gates` (added).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct GateList {
     /// Oldest first.
     pub gates: Vec<OpenGate>,
 }
 
 /// A gate that waits for a person.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OpenGate {
     /// What to answer it with: `toolUseId`, or the gate's own name.
     pub id: GateId,
@@ -127,14 +128,14 @@ pub struct OpenGate {
 }
 
 /// `GET /api/sessions/{id}/queue` (added).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct QueueList {
     /// In the order in which the agent gets them.
     pub messages: Vec<WaitingMessage>,
 }
 
 /// A message that waits for the agent.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WaitingMessage {
     /// Its id.
     pub id: MessageId,
@@ -145,7 +146,7 @@ pub struct WaitingMessage {
 }
 
 /// `GET /api/sessions/{id}/files`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FileListing {
     /// Absolute paths in the sandbox, sorted.
     pub files: Vec<String>,
@@ -157,7 +158,7 @@ pub struct FileListing {
 }
 
 /// `GET /api/sessions/{id}/git-status`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct GitStatusAnswer {
     /// Whether there is a repository.
@@ -173,7 +174,7 @@ pub struct GitStatusAnswer {
 }
 
 /// `GET /api/sessions/{id}/app-status`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AppStatusAnswer {
     /// Whether the app runs.
@@ -187,14 +188,14 @@ pub struct AppStatusAnswer {
 }
 
 /// `POST /api/sessions/{id}/stop-app`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AppStopped {
     /// Always true: nothing of it runs.
     pub success: bool,
 }
 
 /// `GET /api/sessions/{id}/usage` (added).
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct UsageAnswer {
     /// Whose.
@@ -217,7 +218,7 @@ pub struct UsageAnswer {
 }
 
 /// `POST /api/sessions/import` (added).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ImportAnswer {
     /// Its new id.
@@ -231,7 +232,7 @@ pub struct ImportAnswer {
 }
 
 /// A sandbox.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxItem {
     /// Under which id it was made.
@@ -251,14 +252,14 @@ pub struct SandboxItem {
 }
 
 /// `GET /api/sandboxes`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SandboxList {
     /// In the order of their ids.
     pub sandboxes: Vec<SandboxItem>,
 }
 
 /// `GET /api/sandboxes/{id}`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxDetails {
     /// The sandbox.
@@ -269,7 +270,7 @@ pub struct SandboxDetails {
 }
 
 /// `POST /api/sandboxes`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SandboxMade {
     /// Its id.
@@ -287,7 +288,7 @@ pub struct SandboxMade {
 }
 
 /// A project whose agents tell the studio what they do.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HookProjectTold {
     /// Its id; stays the same when its secret changes.
@@ -303,18 +304,33 @@ pub struct HookProjectTold {
 }
 
 /// `GET /api/hooks/projects` (added).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HookProjectList {
     /// The last changed first.
     pub projects: Vec<HookProjectTold>,
 }
 
 /// `POST /api/hooks/projects` (added).
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct HooksSetUp {
     /// The project.
     pub project_id: HookProjectId,
     /// What opens `POST /api/hook` for its sessions; the one before is good no more. Told once.
     pub secret: String,
+}
+
+/// `GET /api/sessions/{id}/file-content`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct FileContent {
+    /// Bytes of the whole file.
+    pub size: u64,
+    /// The first byte of this piece.
+    pub offset: u64,
+    /// Whether more follows.
+    pub truncated: bool,
+    /// The piece as text.
+    pub content: String,
+    /// Whether something in it was no UTF-8 and is replaced.
+    pub binary: bool,
 }

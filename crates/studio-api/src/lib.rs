@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`limits`] (how much of what), [`Body`] (how a body is read: all failures, not
 //! only the first), [`CreateSession`], [`CreateLocalSession`], [`Iterate`] and [`Respond`] (the
-//! bodies), the answers in [`answers`], [`ErrorCode`] and [`ProblemBody`] (how a failure is told).
+//! bodies), [`Described`] (what they look like), the answers in [`answers`], [`ErrorCode`] and [`ProblemBody`] (how a failure is told).
 
 pub mod answers;
 mod append;
@@ -10,6 +10,7 @@ mod body;
 mod change;
 mod code;
 mod decode;
+mod described;
 mod hooks;
 mod infra;
 pub mod limits;
@@ -23,6 +24,7 @@ pub use append::AppendEvent;
 pub use body::{Body, BodyError};
 pub use change::ChangeSession;
 pub use code::ErrorCode;
+pub use described::Described;
 pub use hooks::SetUpHooks;
 pub use infra::{InfraChoice, InfraConfig, RepoConfig};
 pub use private_text::PrivateText;

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::ErrorCode;
@@ -7,7 +8,7 @@ const CONTENT_TYPE: &str = "application/problem+json";
 
 /// How a failure is told (RFC 9457), with two more members for clients of the reference system:
 /// `error` (the sentence) and `details` (what validation found).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ProblemBody {
     /// `urn:studio:problem:<code>`.
     #[serde(rename = "type")]

@@ -1,5 +1,6 @@
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use studio_ids::{GateId, MessageId};
@@ -7,7 +8,7 @@ use studio_ids::{GateId, MessageId};
 use crate::Timestamp;
 
 /// How a log line is to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the wire's own words")]
 pub enum LogLevel {
@@ -23,7 +24,7 @@ pub enum LogLevel {
 }
 
 /// Whether the app in the sandbox serves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[expect(missing_docs, reason = "the wire's own words")]
 pub enum AppState {
@@ -32,12 +33,12 @@ pub enum AppState {
 }
 
 /// One line of an agent's to-do list; agents differ in the fields, so all are kept.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct TodoItem(pub Value);
 
 /// One choice of a question.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AskedOption {
     /// What is chosen and sent back.
     pub label: String,
@@ -47,7 +48,7 @@ pub struct AskedOption {
 }
 
 /// One question of a question gate.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AskedQuestion {
     /// The question's text; the key of its answer.
     pub question: String,
@@ -63,7 +64,7 @@ pub struct AskedQuestion {
 }
 
 /// An account that can own a repository.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct GhAccount {
     /// The account's name.
     pub login: String,
@@ -73,7 +74,7 @@ pub struct GhAccount {
 }
 
 /// Who answered a gate, as they called themselves.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ResolvedBy {
     /// The participant's id.
     pub id: String,
@@ -83,7 +84,7 @@ pub struct ResolvedBy {
 }
 
 /// Why a gate closed without an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum GateClosed {
     /// Its deadline passed.
@@ -95,7 +96,7 @@ pub enum GateClosed {
 }
 
 /// What a turn cost; each figure absent when the agent did not say.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SessionTotals {
     /// US dollars, of this turn alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -116,7 +117,7 @@ pub struct SessionTotals {
 /// Wire shape: one JSON object, `type` in snake case beside the variant's fields (and `ts`, see
 /// [`crate::Stamped`]). Source: spec 03 section 3; fields marked "added" are this project's own
 /// and optional, so that a client of the reference system reads every event.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum EngineEvent {
     /// A line for the person who watches.

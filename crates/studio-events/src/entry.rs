@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use studio_ids::{GateId, InstanceId, RunId};
@@ -15,7 +16,7 @@ pub enum Source {
 }
 
 /// An event and its time: what a browser gets.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stamped<E = EngineEvent> {
     /// What happened.
     #[serde(flatten)]

@@ -1,10 +1,11 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use studio_ids::{HookProjectId, HookSecretId, InstanceId, ProjectName, RunId, SessionId};
 
 use crate::Timestamp;
 
 /// Where a session stands, as clients of the reference system read it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SessionStatus {
     /// Being prepared, working, or waiting for a person.
@@ -18,7 +19,7 @@ pub enum SessionStatus {
 }
 
 /// What is known of the project's repository.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", default)]
 #[expect(missing_docs, reason = "the wire's own words")]
 pub struct GitInfo {
@@ -33,7 +34,7 @@ pub struct GitInfo {
 }
 
 /// A session as clients see it. Source: spec 03 section 6.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SessionInfo {
     /// Its id.
@@ -92,7 +93,7 @@ pub struct SessionInfo {
 }
 
 /// Where a session came from that was brought here as a file.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Imported {
     /// Its id there.
     pub from: SessionId,

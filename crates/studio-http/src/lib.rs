@@ -5,7 +5,7 @@
 //! handlers), `files`, `app`, `sandboxes` and `transfer` (what lies and runs in a sandbox, a
 //! session as a file), `hooks`, `hook_permit` and `setup_codes` (agents
 //! that the studio does not run), `events` (the log as server-sent events), `streams` (who may use
-//! the streams themselves), `problem` (what a failure becomes),
+//! the streams themselves), `problem` (what a failure becomes), [`openapi()`] (all of it as a document),
 //! `guard` (which pages may talk to us), [`serve`] (connections, deadlines, stopping), `outlet`
 //! (an event stream on its connection).
 
@@ -22,6 +22,7 @@ mod io;
 mod limit;
 mod log;
 mod lossy;
+mod openapi;
 mod outlet;
 mod permit;
 mod problem;
@@ -38,6 +39,7 @@ mod transfer;
 pub(crate) use problem::Problem;
 
 pub use address::{BadNetwork, Network, PeerAddress};
+pub use openapi::openapi;
 pub use routes::{Policy, Route, router, routes};
 pub use serve::{ServeOptions, serve};
 pub use state::{Creation, HttpSettings, HttpState};

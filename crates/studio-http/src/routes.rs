@@ -6,8 +6,8 @@ use axum::{
 };
 
 use crate::{
-    HttpState, app, events, files, guard, hooks, log, sandboxes, sessions, streams, system,
-    transfer,
+    HttpState, app, events, files, guard, hooks, log, openapi, sandboxes, sessions, streams,
+    system, transfer,
 };
 
 /// Who may use a route. The handlers' extractors enforce it; a test holds each to its word.
@@ -62,6 +62,9 @@ fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
     vec![
         (route(read.clone(), "/api/health", Open), get(system::health)),
         (route(read.clone(), "/api/config", Open), get(system::config)),
+        (route(read.clone(), "/api/openapi.json", Open), get(openapi::json)),
+        (route(read.clone(), "/api/docs", Open), get(openapi::docs)),
+        (route(read.clone(), "/api/docs/style.css", Open), get(openapi::style)),
         (route(write.clone(), "/api/sessions", Create), post(sessions::create)),
         (route(read.clone(), "/api/sessions", Operator), get(sessions::list)),
         (route(write.clone(), "/api/sessions/local", Create), post(sessions::create_local)),
