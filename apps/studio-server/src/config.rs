@@ -6,8 +6,9 @@ use std::{
 };
 
 use clap::{Args, ValueEnum};
-use studio_flows::{AgentSettings, Mode, Settings};
+use studio_flows::{AgentSettings, GateSettings, Mode, Settings};
 use studio_http::{Creation, HttpSettings};
+use studio_limits::Caps;
 use studio_sandbox::Secret;
 
 use crate::{
@@ -236,6 +237,27 @@ fn studio_settings<F: Fn(&str) -> Option<String>>(
     if hours == Some(0) {
         return Err(bad(IDLE, "0", "must be a whole number of hours over 0"));
     }
+    let cap = |name, default: Option<u32>| -> Result<Option<u32>, ConfigError> {
+        let max: Option<u32> = env.parsed(name, "a whole number, 0 = no limit")?;
+        Ok(max.map_or(default, |max| Some(max).filter(|max| 0 < *max)))
+    };
+    let caps = Caps {
+        sandboxes: cap("MAX_TOTAL_SESSIONS", defaults.caps.sandboxes)?,
+        running_per_subject: cap("MAX_RUNNING_SESSIONS_PER_IP", defaults.caps.running_per_subject)?,
+    };
+    let wait = |name, default: Duration| -> Result<Duration, ConfigError> {
+        let wanted = "a whole number of seconds over 0";
+        match env.parsed::<u32>(name, wanted)? {
+            Some(0) => Err(bad(name, "0", format!("must be {wanted}"))),
+            seconds => Ok(seconds.map_or(default, |s| Duration::from_secs(s.into()))),
+        }
+    };
+    let gates = GateSettings {
+        infra: wait("STUDIO_GATE_INFRA_SECONDS", defaults.gates.infra)?,
+        agent: wait("STUDIO_GATE_AGENT_SECONDS", defaults.gates.agent)?,
+        hook: wait("STUDIO_GATE_HOOK_SECONDS", defaults.gates.hook)?,
+        outbound: wait("STUDIO_GATE_OUTBOUND_SECONDS", defaults.gates.outbound)?,
+    };
     let credentials = ["ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN"]
         .into_iter()
         .filter_map(|name| Some((name.to_owned(), Secret::new(env.text(name)?))))
@@ -260,6 +282,8 @@ fn studio_settings<F: Fn(&str) -> Option<String>>(
             None => defaults.max_sessions_per_ip_per_hour,
             Some(max) => Some(max).filter(|max| 0 < *max),
         },
+        caps,
+        gates,
         agent,
         local_idle_after: hours.map_or(defaults.local_idle_after, |hours| {
             Duration::from_secs(u64::from(hours) * 60 * 60)
@@ -336,6 +360,12 @@ mod tests {
             ("STUDIO_STREAMS_WAIT_SECONDS", "soon"),
             ("STUDIO_FILE_BYTES_MAX", "0"),
             ("STUDIO_FILE_BYTES_MAX", "16M"),
+            ("MAX_TOTAL_SESSIONS", "-1"),
+            ("MAX_RUNNING_SESSIONS_PER_IP", "few"),
+            ("STUDIO_GATE_INFRA_SECONDS", "0"),
+            ("STUDIO_GATE_AGENT_SECONDS", "1.5"),
+            ("STUDIO_GATE_HOOK_SECONDS", "5m"),
+            ("STUDIO_GATE_OUTBOUND_SECONDS", "-1"),
             ("STUDIO_LOG_FORMAT", "xml"),
         ] {
             assert!(refused(&[(name, value)]).starts_with(name), "{name}={value}");
@@ -344,8 +374,15 @@ mod tests {
 
     #[test]
     fn d30_95_zero_means_no_limit() {
-        let env = [("MAX_SESSION_COST_USD", "0"), ("MAX_SESSIONS_PER_IP_PER_HOUR", "0")];
+        let env = [
+            ("MAX_SESSION_COST_USD", "0"),
+            ("MAX_SESSIONS_PER_IP_PER_HOUR", "0"),
+            ("MAX_TOTAL_SESSIONS", "0"),
+            ("MAX_RUNNING_SESSIONS_PER_IP", "3"),
+        ];
         let config = read(ServeArgs::default(), &env).unwrap();
+        let caps = Caps { sandboxes: None, running_per_subject: Some(3) };
+        assert_eq!(config.studio.caps, caps);
         assert_eq!(config.studio.max_session_cost_usd, None);
         assert_eq!(config.studio.max_sessions_per_ip_per_hour, None);
     }

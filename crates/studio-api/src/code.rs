@@ -82,6 +82,14 @@ pub enum ErrorCode {
     HookProjectNotFound,
     /// As many projects as may have hooks.
     TooManyHookProjects,
+    /// The studio has as many sandboxes as it may.
+    AtCapacity,
+    /// The caller has as many running sessions as they may.
+    TooManyRunning,
+    /// No such message waits.
+    MessageNotFound,
+    /// The agent has the message already.
+    MessageHandedOver,
 }
 
 impl ErrorCode {
@@ -126,6 +134,10 @@ impl ErrorCode {
         Self::NotLocal,
         Self::HookProjectNotFound,
         Self::TooManyHookProjects,
+        Self::AtCapacity,
+        Self::TooManyRunning,
+        Self::MessageNotFound,
+        Self::MessageHandedOver,
     ];
 
     /// The one table: code on the wire, HTTP status, and what it means in general.
@@ -181,6 +193,14 @@ impl ErrorCode {
             Self::TooManyHookProjects => {
                 ("too_many_hook_projects", 409, "Too many projects have hooks: revoke some")
             }
+            Self::AtCapacity => ("at_capacity", 503, "Service at capacity, please try again later"),
+            Self::TooManyRunning => {
+                ("too_many_running", 429, "Too many running sessions. Please try again later.")
+            }
+            Self::MessageNotFound => ("message_not_found", 404, "No such message waits"),
+            Self::MessageHandedOver => {
+                ("message_handed_over", 409, "The agent has the message already")
+            }
             Self::Stopping => ("stopping", 503, "The studio is stopping"),
         }
     }
@@ -205,6 +225,7 @@ impl ErrorCode {
         match self {
             Self::RateLimited => Some(3_600),
             Self::QueueFull => Some(5),
+            Self::AtCapacity | Self::TooManyRunning => Some(60),
             Self::StreamsUnavailable | Self::Stopping | Self::TakenOver => Some(1),
             Self::InvalidJson
             | Self::ValidationFailed
@@ -239,7 +260,9 @@ impl ErrorCode {
             | Self::SandboxExists
             | Self::NotLocal
             | Self::HookProjectNotFound
-            | Self::TooManyHookProjects => None,
+            | Self::TooManyHookProjects
+            | Self::MessageNotFound
+            | Self::MessageHandedOver => None,
         }
     }
 }

@@ -171,7 +171,7 @@ impl Described for Respond {
             approval(),
             clarification(),
             go_on(),
-            other()
+            revision()
         ]);
         schema
     }
@@ -183,17 +183,6 @@ impl Described for Respond {
         })
     }
 }
-
-/// Names of gates whose answers have shapes of their own.
-const GATES: [&str; 7] = [
-    "infra_config",
-    "ask_user_question",
-    "permission",
-    "outbound_message_gate",
-    "approval",
-    "clarification",
-    "continue",
-];
 
 fn of_gate(name: &str, required: &[&str], mut properties: Value) -> Value {
     properties["gate"] = json!({ "const": name });
@@ -303,13 +292,8 @@ fn go_on() -> Value {
     of_gate("continue", &[], json!({ "proceed": { "type": "boolean" } }))
 }
 
-fn other() -> Value {
-    let mut name = plain(1, SHORT_UNITS_MAX);
-    name["not"] = json!({
-        "anyOf": [{ "enum": GATES }, { "type": "string", "pattern": "^ask_user_question:" }],
-    });
-    let mut schema = object(&[], json!({ "gate": name }));
-    schema["title"] = "other gates".into();
+fn revision() -> Value {
+    let mut schema = of_gate("revision", &[], json!({}));
     schema["description"] =
         "The object without `gate` and `_summary` is the text that the agent gets.".into();
     schema

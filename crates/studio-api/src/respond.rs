@@ -15,6 +15,9 @@ const QUESTION: &str = "ask_user_question";
 /// The older spelling, which carries the tool call's id in the gate's name.
 const QUESTION_WITH_ID: &str = "ask_user_question:";
 
+/// Gates of the older protocol. An answer to a kind that nobody knows could reach nobody.
+const LEGACY: [&str; 4] = ["approval", "clarification", "continue", "revision"];
+
 /// What shall become of an agent's outbound message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the wire's own words")]
@@ -58,7 +61,7 @@ pub enum RespondAnswer {
         /// The words to send instead.
         edited_body: Option<String>,
     },
-    /// A gate of the older protocol: `approval`, `clarification`, `continue`, and others.
+    /// A gate of the older protocol: `approval`, `clarification`, `continue`, `revision`.
     Legacy {
         /// Its name.
         gate: String,
@@ -90,7 +93,11 @@ impl Body for Respond {
                 named if named.starts_with(QUESTION_WITH_ID) => question_named(fields, named),
                 "permission" => permission(fields),
                 "outbound_message_gate" => outbound(fields),
-                _ => legacy(fields, &gate),
+                known if LEGACY.contains(&known) => legacy(fields, &gate),
+                _ => {
+                    fields.fail("gate", "Unknown gate");
+                    None
+                }
             };
             Some(Self { answer: answer?, summary: summary.filter(|text| !text.is_empty()) })
         })?;
@@ -235,7 +242,7 @@ fn legacy(fields: &mut Fields<'_>, gate: &str) -> Option<RespondAnswer> {
             if proceed { "continue" } else { "stop" }.to_owned()
         }
         "clarification" => clarification(fields)?,
-        _ => other_answer(fields)?,
+        _ => revision(fields)?,
     };
     Some(RespondAnswer::Legacy { gate: gate.to_owned(), text })
 }
@@ -259,8 +266,8 @@ fn clarification(fields: &mut Fields<'_>) -> Option<String> {
     Some(lines.join("\n"))
 }
 
-/// A gate that this program has no word for: its answer goes to the agent as it is.
-fn other_answer(fields: &mut Fields<'_>) -> Option<String> {
+/// Its answer goes to the agent as it is.
+fn revision(fields: &mut Fields<'_>) -> Option<String> {
     let mut rest = fields.all()?.clone();
     rest.remove("gate");
     rest.remove("_summary");

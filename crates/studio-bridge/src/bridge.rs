@@ -140,6 +140,14 @@ impl Bridge {
         self.ask(|reply| Command::Queue { reply }).await
     }
 
+    /// Drops a message that waits, for good: no agent hears it any more. Recorded as `cancelled`.
+    ///
+    /// Errors: [`BridgeError::NotWaiting`]; [`BridgeError::HandedOver`] while the process has it
+    /// and may read it at any moment.
+    pub async fn drop_message(&self, id: MessageId) -> Result<(), BridgeError> {
+        self.ask(|reply| Command::DropMessage { id, reply }).await
+    }
+
     /// How it stands. Answered after everything that was asked before.
     pub async fn state(&self) -> Result<BridgeState, BridgeError> {
         self.ask(|reply| Command::State { reply }).await

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use studio_ids::{GateId, SessionId};
+use studio_ids::{GateId, MessageId, SessionId};
 use studio_sandbox::SandboxError;
 use studio_streams::{BadBatch, StreamError};
 
@@ -30,6 +30,22 @@ pub enum BridgeError {
         session: SessionId,
         /// The limit.
         max: usize,
+    },
+    /// No message of this id waits.
+    #[error("no message {message} waits for the agent of session {session}")]
+    NotWaiting {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        message: MessageId,
+    },
+    /// The agent's process has the message already: interrupt it first.
+    #[error("the agent of session {session} was handed message {message} already")]
+    HandedOver {
+        /// Whose.
+        session: SessionId,
+        /// Which.
+        message: MessageId,
     },
     /// The agent does not wait for an answer to this gate.
     #[error("the agent of session {session} does not wait for an answer to gate {gate}")]

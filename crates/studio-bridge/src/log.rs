@@ -188,6 +188,11 @@ impl Log {
         &self.writer
     }
 
+    /// What time it is.
+    pub(crate) fn now(&self) -> Timestamp {
+        (self.clock)()
+    }
+
     pub(crate) fn fate(&self) -> Option<&Fate> {
         self.fate.as_ref()
     }

@@ -4,7 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use studio_agent_codec::Answer;
-use studio_events::{EngineEvent, InternalEvent, JournalMark};
+use studio_events::{EngineEvent, InternalEvent, JournalMark, Timestamp};
 use studio_ids::{GateId, MessageId, RunId, SessionId};
 use studio_sandbox::{JournalLines, SandboxError};
 use studio_streams::Offset;
@@ -48,6 +48,7 @@ pub(crate) enum Command {
     Answer { gate: GateId, answer: Answer, recorded: Box<AnswerRecord>, reply: Reply<()> },
     Interrupt { reply: Reply<()> },
     Queue { reply: Reply<Vec<Waiting>> },
+    DropMessage { id: MessageId, reply: Reply<()> },
     State { reply: Reply<BridgeState> },
     Finish { last: Vec<EngineEvent>, reply: Reply<()> },
     Detach { reply: Reply<()> },
@@ -279,6 +280,9 @@ impl Owner {
                 let queue = self.remember().await.map(|()| self.talk.queue());
                 reply.send(queue).ok();
             }
+            Command::DropMessage { id, reply } => {
+                reply.send(self.drop_message(id).await).ok();
+            }
             Command::State { reply } => {
                 reply.send(Ok(self.state())).ok();
             }
@@ -327,7 +331,12 @@ impl Owner {
         for line in lines {
             agent.link_is_good();
             agent.read_at = line.at;
-            for note in self.talk.hear(agent.codec.read_line(&line.data)) {
+            for mut note in self.talk.hear(agent.codec.read_line(&line.data)) {
+                if let (Note::Event(_, event), Some(patience)) =
+                    (&mut note, self.settings.ask_patience)
+                {
+                    set_deadline(event, self.log.now(), patience);
+                }
                 draft.note(note);
             }
         }
@@ -365,6 +374,17 @@ impl Owner {
 
     pub(crate) async fn put(&mut self, notes: Vec<Note>) {
         self.log.put(notes.into(), None).await;
+    }
+}
+
+/// Until when an answer to what the agent asks is taken; what it says itself stays.
+fn set_deadline(event: &mut EngineEvent, now: Timestamp, patience: Duration) {
+    if let EngineEvent::AskUserQuestion { deadline, .. }
+    | EngineEvent::PermissionRequest { deadline, .. } = event
+    {
+        let millis = i64::try_from(patience.as_millis()).unwrap_or(i64::MAX);
+        let until = now.unix_millis().saturating_add(millis);
+        deadline.get_or_insert(Timestamp::from_unix_millis(until));
     }
 }
 

@@ -34,6 +34,9 @@ pub struct BridgeSettings {
     pub interrupt_patience: Duration,
     /// How long a process may take to obey each of INT, TERM and KILL when it has to be stopped.
     pub signal_patience: Duration,
+    /// How long an answer to what the agent asks is taken: the deadline in the events that ask.
+    /// Whoever answers gates keeps it; `None` = the events have none.
+    pub ask_patience: Option<Duration>,
 }
 
 impl Default for BridgeSettings {
@@ -41,6 +44,7 @@ impl Default for BridgeSettings {
         Self {
             interrupt_patience: Duration::from_millis(1_500),
             signal_patience: Duration::from_millis(300),
+            ask_patience: None,
         }
     }
 }

@@ -110,6 +110,25 @@ impl Owner {
         Ok(self.send_released())
     }
 
+    pub(crate) async fn drop_message(&mut self, id: MessageId) -> Result<(), BridgeError> {
+        self.remember().await?;
+        let session = self.session;
+        match self.talk.message(id).map(|message| message.place) {
+            Some(Place::Held | Place::Undelivered) => {}
+            Some(Place::Handing | Place::Delivered) => {
+                return Err(BridgeError::HandedOver { session, message: id });
+            }
+            None => return Err(BridgeError::NotWaiting { session, message: id }),
+        }
+        let mut draft = Draft::default();
+        draft.server(states(vec![id], "cancelled"));
+        self.log.write(draft, Then::Nothing).await?;
+        // What is in line for the process without its words is passed over.
+        self.talk.waiting.retain(|message| message.id != id);
+        self.talk.read.insert(id);
+        Ok(())
+    }
+
     /// Whether there is a process that will read what is said now.
     fn is_reachable(&self) -> bool {
         !self.talk.lost

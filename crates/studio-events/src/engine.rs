@@ -357,6 +357,37 @@ pub enum EngineEvent {
         /// Why.
         outcome: GateClosed,
     },
+    /// An outbound gate opened: an agent asks whether its message may go to its room.
+    OutboundMessageGate {
+        /// The gate's id.
+        #[serde(rename = "gateId")]
+        gate_id: GateId,
+        /// The room.
+        #[serde(rename = "roomId")]
+        room_id: String,
+        /// Whom in the room it is for; everybody when absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        to: Option<String>,
+        /// The words.
+        body: String,
+        /// Added: until when an answer is taken.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deadline: Option<Timestamp>,
+    },
+    /// An outbound gate was answered.
+    OutboundMessageGateResolved {
+        /// Which gate.
+        #[serde(rename = "gateId")]
+        gate_id: GateId,
+        /// `approve`, `edit` or `drop`.
+        action: String,
+        /// The words that go instead.
+        #[serde(default, rename = "editedBody", skip_serializing_if = "Option::is_none")]
+        edited_body: Option<String>,
+        /// Who answered.
+        #[serde(default, rename = "resolvedBy", skip_serializing_if = "Option::is_none")]
+        resolved_by: Option<ResolvedBy>,
+    },
     /// Added: the agent's process ended.
     AgentExit {
         /// Its exit code; 128 + n after signal n; absent when it is not known.

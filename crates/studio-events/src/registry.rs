@@ -158,6 +158,9 @@ pub struct SessionPrivate {
     /// The project whose hooks feed it, if they came with a project's secret.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hook_project: Option<HookProjectId>,
+    /// Whom it counts against: `address:192.0.2.1`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
 }
 
 /// A directory whose agents tell the studio what they do. The secret itself is kept nowhere: it
@@ -217,6 +220,8 @@ pub struct SessionUpdate {
     pub sandbox: Option<Option<SandboxRecord>>,
     #[serde(skip_serializing_if = "Option::is_none", with = "clearable")]
     pub run: Option<Option<RunId>>,
+    #[serde(skip_serializing_if = "Option::is_none", with = "clearable")]
+    pub budget_usd: Option<Option<f64>>,
 }
 
 /// A field that can be set to nothing: JSON `null` is a value here, absence is "unchanged".

@@ -3,9 +3,12 @@
 
 use std::sync::Arc;
 
-use studio_events::{EngineEvent, Phase, SessionEntry, SessionInfo, SessionPrivate, SessionStatus};
+use studio_events::{
+    EngineEvent, Phase, SessionEntry, SessionInfo, SessionPrivate, SessionStatus, Timestamp,
+};
 use studio_gates::{Gate, GateKind, infra_gate_id};
 use studio_ids::{GateId, ProjectName, SessionId};
+use studio_limits::Subject;
 use studio_streams::{Batch, CreateOptions, StreamError, StreamPath};
 
 use crate::{FlowError, Mode, Studio, inner::Inner, words::NewSession};
@@ -16,7 +19,8 @@ const LOCAL_DESCRIPTION: &str = "Local Claude Code session";
 impl Studio {
     /// Creates a session and begins to work on it in the background.
     pub async fn create_session(&self, new: NewSession) -> Result<SessionInfo, FlowError> {
-        self.whole(|inner| async move { inner.create_session(new).await }).await
+        let subject = self.subject.clone();
+        self.whole(|inner| async move { inner.create_session(new, subject).await }).await
     }
 
     /// Registers a session that an agent on somebody's machine feeds through hooks.
@@ -24,12 +28,20 @@ impl Studio {
         &self,
         description: Option<String>,
     ) -> Result<SessionInfo, FlowError> {
-        self.whole(|inner| async move { inner.create_local_session(description).await }).await
+        let subject = self.subject.clone();
+        let create = |inner: Arc<Inner>| async move {
+            inner.create_local_session(description, subject).await
+        };
+        self.whole(create).await
     }
 }
 
 impl Inner {
-    async fn create_session(&self, new: NewSession) -> Result<SessionInfo, FlowError> {
+    async fn create_session(
+        &self,
+        new: NewSession,
+        subject: Option<Subject>,
+    ) -> Result<SessionInfo, FlowError> {
         if new.freeform && self.parts.settings.mode == Mode::Production {
             return Err(FlowError::FreeformNotAvailable);
         }
@@ -50,6 +62,7 @@ impl Inner {
             model: new.model.clone(),
             ask_all: new.permissions.map(|p| p == studio_agent_codec::PermissionPolicy::Ask),
             budget_usd: new.budget_usd,
+            subject: subject.map(String::from),
             ..SessionPrivate::default()
         };
         let info = info(id, project.to_string(), new.description.clone(), now);
@@ -64,11 +77,13 @@ impl Inner {
     async fn create_local_session(
         &self,
         description: Option<String>,
+        subject: Option<Subject>,
     ) -> Result<SessionInfo, FlowError> {
         let id = SessionId::random();
         let description = description.unwrap_or_else(|| LOCAL_DESCRIPTION.to_owned());
         let info = info(id, "local-session".to_owned(), description, self.now());
-        let private = SessionPrivate { phase: Phase::Hosted, ..SessionPrivate::default() };
+        let subject = subject.map(String::from);
+        let private = SessionPrivate { phase: Phase::Hosted, subject, ..SessionPrivate::default() };
         self.create(&info, private, Vec::new()).await?;
         Ok(info)
     }
@@ -80,6 +95,7 @@ impl Inner {
         private: SessionPrivate,
         events: Vec<EngineEvent>,
     ) -> Result<(), FlowError> {
+        let _place = self.place_for_session(info.id, &private)?;
         let now = self.now();
         let records = events.into_iter().map(|e| SessionEntry::server(e, now).to_json().into());
         let initial = Batch::new(records.collect()).ok();
@@ -114,7 +130,7 @@ pub(crate) fn info(
     id: SessionId,
     project_name: String,
     description: String,
-    now: studio_events::Timestamp,
+    now: Timestamp,
 ) -> SessionInfo {
     SessionInfo {
         id,
@@ -160,20 +176,33 @@ pub(crate) fn infra_prompt(inner: &Inner, project: &ProjectName) -> EngineEvent 
         gh_accounts: Vec::new(),
         runtime: inner.parts.provider.name().to_owned(),
         gate_id: Some(infra_gate_id()),
-        deadline: Some(inner.deadline(inner.parts.settings.gates.infra)),
+        deadline: Some(inner.gate_deadline(GateKind::InfraConfig)),
     }
 }
 
-/// The gate that an event opened.
+/// The gate that an event opened; until when it is open stands in the event, if anywhere.
+#[expect(clippy::wildcard_enum_match_arm, reason = "all other events open no gate")]
 pub(crate) fn gate_of(event: &EngineEvent, id: GateId, kind: GateKind, inner: &Inner) -> Gate {
-    let wait = match kind {
-        GateKind::InfraConfig => inner.parts.settings.gates.infra,
-        GateKind::AskUserQuestion | GateKind::Permission => inner.parts.settings.gates.agent,
+    let told = match event {
+        EngineEvent::InfraConfigPrompt { deadline, .. }
+        | EngineEvent::AskUserQuestion { deadline, .. }
+        | EngineEvent::PermissionRequest { deadline, .. }
+        | EngineEvent::OutboundMessageGate { deadline, .. } => *deadline,
+        _ => None,
     };
+    let deadline = told.unwrap_or_else(|| inner.gate_deadline(kind));
     let asked = serde_json::to_value(event).unwrap_or_default();
-    // A hook does not wait as long as an agent of ours does, and has said so.
-    let told =
-        if let EngineEvent::AskUserQuestion { deadline, .. } = event { *deadline } else { None };
-    let deadline = Some(told.unwrap_or_else(|| inner.deadline(wait)));
-    Gate { id, kind, deadline, asked }
+    Gate { id, kind, deadline: Some(deadline), asked }
+}
+
+impl Inner {
+    /// Until when a gate of this kind is open that opens now.
+    pub(crate) fn gate_deadline(&self, kind: GateKind) -> Timestamp {
+        let gates = &self.parts.settings.gates;
+        self.deadline(match kind {
+            GateKind::InfraConfig => gates.infra,
+            GateKind::AskUserQuestion | GateKind::Permission => gates.agent,
+            GateKind::OutboundMessage => gates.outbound,
+        })
+    }
 }

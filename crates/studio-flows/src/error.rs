@@ -1,7 +1,8 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use studio_bridge::BridgeError;
-use studio_ids::SessionId;
+use studio_ids::{MessageId, SessionId};
+use studio_limits::Full;
 use studio_registry::RegistryError;
 use studio_sandbox::SandboxError;
 use studio_streams::{BadBatch, StreamError};
@@ -135,6 +136,21 @@ pub enum FlowError {
         /// What was spent.
         spent_usd: f64,
     },
+    /// Whoever it is for has created as much as they may; the next time is after this.
+    #[error("too many sessions were created; the next one in {} s", .0.as_secs())]
+    RateLimited(Duration),
+    /// The studio has as many sandboxes as it may.
+    #[error("the studio is at its capacity")]
+    AtCapacity(#[source] Full),
+    /// Whoever it is for has as many running sessions as they may.
+    #[error("too many sessions of one caller run")]
+    TooManyRunning(#[source] Full),
+    /// No message of this id waits.
+    #[error("no message {0} waits")]
+    NoMessage(MessageId),
+    /// The agent has the message already.
+    #[error("message {0} is with the agent already: interrupt it first")]
+    MessageHandedOver(MessageId),
     /// There is nothing to authenticate the agent with.
     #[error(
         "no credentials for the agent: set ANTHROPIC_API_KEY (or CLAUDE_CODE_OAUTH_TOKEN) where the studio runs, or send apiKey or oauthToken with the session"
@@ -203,6 +219,8 @@ impl FlowError {
             BridgeError::NoAgent(_) => Self::NoSandbox(session),
             BridgeError::Fenced(_) => Self::Fenced(session),
             BridgeError::NotAsked { .. } => Self::GateUnknown,
+            BridgeError::NotWaiting { message, .. } => Self::NoMessage(*message),
+            BridgeError::HandedOver { message, .. } => Self::MessageHandedOver(*message),
             BridgeError::NotRecorded { source, .. } | BridgeError::InDoubt { source, .. } => {
                 Self::Write { session, source: Arc::clone(source) }
             }

@@ -9,6 +9,7 @@ use std::{
 use studio_events::{SessionUpdate, Timestamp};
 use studio_gates::Gates;
 use studio_ids::{InstanceId, SessionId};
+use studio_limits::{Subject, Windows};
 use studio_registry::{Registry, SessionRecord};
 use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -34,6 +35,10 @@ pub(crate) struct Inner {
     pub(crate) started_at: Timestamp,
     /// Ourselves, for what outlives a call: listeners and tasks hold no owning reference.
     pub(crate) weak: Weak<Inner>,
+    /// Creations of the last hour; `None` = not limited.
+    pub(crate) creations: Mutex<Option<Windows<Subject>>>,
+    /// What is being made and is not in the registry yet, and for whom.
+    pub(crate) places: Mutex<HashMap<SessionId, Option<Subject>>>,
     /// Turns of those who look into sandboxes.
     pub(crate) looks: Semaphore,
     /// Held while a conversation's session is made, so that many hooks at once make one stream
@@ -67,9 +72,12 @@ impl Inner {
     ) -> Self {
         let first_epoch = registry.lease() << EPOCHS_PER_LEASE_BITS;
         let started_at = (parts.clock)();
+        let creations = crate::admit::creations(&parts.settings, &registry, started_at);
         Self {
             parts,
             started_at,
+            creations: Mutex::new(creations),
+            places: Mutex::default(),
             instance,
             registry,
             gates: Gates::default(),
@@ -136,6 +144,12 @@ impl Inner {
 
     pub(crate) fn is_made_here(&self, id: SessionId) -> bool {
         lock(&self.made_here).contains(&id)
+    }
+
+    /// Sandboxes that were asked for without a session.
+    pub(crate) fn sandboxes_by_themselves(&self) -> Vec<SessionId> {
+        let made = lock(&self.made_here);
+        made.iter().copied().filter(|id| self.registry.get(*id).is_none()).collect()
     }
 
     /// Forgets that the session was made here: there is no such session any more.

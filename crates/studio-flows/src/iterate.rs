@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use studio_bridge::{BridgeError, Waiting, WaitingState};
 use studio_events::{LogLevel, Phase, SessionStatus};
-use studio_ids::SessionId;
+use studio_ids::{MessageId, SessionId};
 use studio_sandbox::SandboxState;
 
 use crate::{FlowError, Studio, inner::Inner, live::Live, prepare::log, words::QueuedMessage};
@@ -38,7 +38,25 @@ impl Studio {
     }
 }
 
+impl Studio {
+    /// Drops a message that waits for the agent, for good: one on which the agent dies again and
+    /// again is got rid of.
+    ///
+    /// Errors: [`FlowError::NoMessage`]; [`FlowError::MessageHandedOver`].
+    pub async fn drop_message(&self, id: SessionId, message: MessageId) -> Result<(), FlowError> {
+        self.whole(move |inner| async move { inner.drop_message(id, message).await }).await
+    }
+}
+
 impl Inner {
+    async fn drop_message(&self, id: SessionId, message: MessageId) -> Result<(), FlowError> {
+        if self.record(id)?.internal.phase != Phase::Started {
+            return Err(FlowError::NoMessage(message));
+        }
+        let live = self.live(id).await?;
+        live.bridge.drop_message(message).await.map_err(|e| FlowError::bridge(id, &e))
+    }
+
     pub(crate) async fn iterate(
         &self,
         id: SessionId,
@@ -54,8 +72,15 @@ impl Inner {
         if live.sandbox().is_none() {
             return Err(FlowError::NoSandbox(id));
         }
+        let place = match record.info.status {
+            SessionStatus::Running => None,
+            SessionStatus::Complete | SessionStatus::Error | SessionStatus::Cancelled => {
+                Some(self.place_for_run(&record)?)
+            }
+        };
         // Before the agent hears it: a server that dies in between is followed by one that looks.
         self.update(id, |u| u.status = Some(SessionStatus::Running)).await?;
+        drop(place);
         let mut attempts = 1;
         let said = loop {
             let said = match live.bridge.say(text.clone(), sender.clone()).await {

@@ -64,6 +64,9 @@ impl Keeper {
             EngineEvent::PermissionRequest { gate_id, .. } => {
                 open(inner, session, event, gate_id.clone(), GateKind::Permission);
             }
+            EngineEvent::OutboundMessageGate { gate_id, .. } => {
+                open(inner, session, event, gate_id.clone(), GateKind::OutboundMessage);
+            }
             EngineEvent::GateResolved { gate_id: Some(gate_id), .. } => {
                 // Answers of this server's own are settled by who gave them.
                 if let Some(value) = lock(&self.written).remove(gate_id) {

@@ -4,6 +4,7 @@
 //! process do not know of each other), [`Parts`] and [`Settings`] (what it is made of), the
 //! flows' inputs and outputs in [`words`], [`FlowError`] (why something was not possible).
 
+mod admit;
 mod app;
 mod append;
 mod conversation;
@@ -34,6 +35,7 @@ mod transfer;
 mod unheard;
 pub mod words;
 
+pub use admit::Creation;
 pub use error::FlowError;
 pub use listing::{BadCursor, Cursor, Relabel, Wanted};
 pub use look::FilePiece;

@@ -157,7 +157,8 @@ impl Inner {
         let read = |source| FlowError::Read { session: id, source: Arc::new(source) };
         let at_work = is_at_work(&record) && !self.is_made_here(id);
         // Only what was at work may have more in its log than in the registry.
-        let told = if at_work { self.fold(id).await.map_err(read)? } else { Told::default() };
+        let mut told = if at_work { self.fold(id).await.map_err(read)? } else { Told::default() };
+        told.gates.set_missing_deadlines(|kind| self.gate_deadline(kind));
         let unheard = at_work && !told.heard && told.last_turn.is_none();
         let totals = if at_work { told.totals } else { totals_of(&record) };
         let token = self.stop.child_token();
@@ -170,6 +171,7 @@ impl Inner {
                 clock: Arc::clone(&self.parts.clock),
                 listener: Arc::new(Keeper::new(self.weak.clone(), totals, written)),
                 settings: BridgeSettings {
+                    ask_patience: Some(self.parts.settings.gates.agent),
                     interrupt_patience: self.parts.settings.agent.interrupt_patience,
                     ..BridgeSettings::default()
                 },

@@ -13,7 +13,7 @@ use crate::{
     FlowError, Studio,
     inner::Inner,
     live::Live,
-    words::{GateAnswer, Infra, PendingGate, RepoChoice, Response},
+    words::{GateAnswer, Infra, OutboundAction, PendingGate, RepoChoice, Response},
 };
 
 /// Told to the agent when a person refuses and says nothing.
@@ -69,6 +69,9 @@ impl Inner {
                     Answer::Deny { message, interrupt: false }
                 };
                 self.answer(&live, gate, GateKind::Permission, answer, value, told).await
+            }
+            GateAnswer::Outbound { gate, action, edited_body } => {
+                self.decide_outbound(&live, gate, action, edited_body, told).await
             }
             GateAnswer::Legacy { gate, text } => self.say_as_answer(&live, gate, text, told).await,
         }
@@ -168,6 +171,32 @@ impl Inner {
         live.bridge.record_all(records).await.map_err(|e| FlowError::bridge(live.id, &e))?;
         // Secrets of the choice stay in memory: the log has the choice without them.
         live.set_infra(infra, repo);
+        self.gates.settle(ticket);
+        Ok(())
+    }
+
+    /// What becomes of an agent's message to its room. Whoever holds the message waits for the
+    /// gate and is told.
+    async fn decide_outbound(
+        &self,
+        live: &Live,
+        gate: GateId,
+        action: OutboundAction,
+        edited_body: Option<String>,
+        told: TellWith,
+    ) -> Result<(), FlowError> {
+        let kind = GateKind::OutboundMessage;
+        let value = json!({ "action": action.as_str(), "editedBody": edited_body });
+        let Some(ticket) = self.claim(live, &gate, kind, &value).await? else { return Ok(()) };
+        let resolved = EngineEvent::OutboundMessageGateResolved {
+            gate_id: gate.clone(),
+            action: action.as_str().to_owned(),
+            edited_body,
+            resolved_by: told.resolved_by,
+        };
+        let records =
+            vec![Record::Internal(response_event(&gate, kind, value)), Record::Server(resolved)];
+        live.bridge.record_all(records).await.map_err(|e| FlowError::bridge(live.id, &e))?;
         self.gates.settle(ticket);
         Ok(())
     }

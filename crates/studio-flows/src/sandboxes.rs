@@ -136,6 +136,7 @@ impl Inner {
         if self.registry.get(id).is_some() {
             return Err(FlowError::SandboxExists(id));
         }
+        let _place = self.place_for_sandbox(id)?;
         let mut env = BTreeMap::from([
             ("SANDBOX_MODE".to_owned(), "1".to_owned()),
             ("VITE_PORT".to_owned(), APP_PORT.to_string()),

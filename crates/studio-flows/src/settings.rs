@@ -1,6 +1,7 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use studio_agent_codec::PermissionPolicy;
+use studio_limits::Caps;
 use studio_sandbox::{Limits, Secret};
 
 /// Who the studio is for. Source: spec 05 section 2.
@@ -49,12 +50,14 @@ pub struct GateSettings {
     pub agent: Duration,
     /// A question that a hook holds open.
     pub hook: Duration,
+    /// An agent's message to its room.
+    pub outbound: Duration,
 }
 
 impl Default for GateSettings {
     fn default() -> Self {
         let day = Duration::from_secs(24 * 60 * 60);
-        Self { infra: day, agent: day, hook: Duration::from_secs(5 * 60) }
+        Self { infra: day, agent: day, hook: Duration::from_secs(5 * 60), outbound: day }
     }
 }
 
@@ -67,6 +70,8 @@ pub struct Settings {
     pub max_session_cost_usd: Option<f64>,
     /// Session creations per address and hour in production; `None` = no limit.
     pub max_sessions_per_ip_per_hour: Option<u32>,
+    /// How much may go on at once in production.
+    pub caps: Caps,
     /// How agents are run.
     pub agent: AgentSettings,
     /// What a sandbox may use.
@@ -86,6 +91,7 @@ impl Default for Settings {
             mode: Mode::Production,
             max_session_cost_usd: Some(5.0),
             max_sessions_per_ip_per_hour: Some(5),
+            caps: Caps { sandboxes: Some(50), running_per_subject: Some(10) },
             agent: AgentSettings::default(),
             limits: Limits::default(),
             gates: GateSettings::default(),

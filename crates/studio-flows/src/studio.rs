@@ -6,6 +6,7 @@ use std::{
 use studio_agent_codec::AgentCodec;
 use studio_events::{Phase, SessionInfo, Timestamp};
 use studio_ids::{InstanceId, SessionId};
+use studio_limits::Subject;
 use studio_registry::Registry;
 use studio_sandbox::SandboxProvider;
 use studio_streams::{Follow, Offset, StreamError, StreamPath, StreamStore};
@@ -41,6 +42,8 @@ pub struct Parts {
 #[derive(Clone)]
 pub struct Studio {
     inner: Arc<Inner>,
+    /// Whom what is made counts against.
+    pub(crate) subject: Option<Subject>,
 }
 
 impl Studio {
@@ -60,7 +63,7 @@ impl Studio {
         inner.tasks.spawn(Arc::clone(&inner).put_down_idle());
         inner.tasks.spawn(Arc::clone(&inner).end_unheard_sessions());
         inner.tasks.spawn(Arc::clone(&inner).stand_down_when_taken_over());
-        Ok(Self { inner })
+        Ok(Self { inner, subject: None })
     }
 
     pub(crate) fn inner(&self) -> &Inner {

@@ -67,6 +67,28 @@ pub struct RepoChoice {
     pub visibility: String,
 }
 
+/// What becomes of an agent's message to its room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OutboundAction {
+    /// It goes as it is.
+    Approve,
+    /// It goes in other words.
+    Edit,
+    /// It does not go.
+    Drop,
+}
+
+impl OutboundAction {
+    /// The action on the wire.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Approve => "approve",
+            Self::Edit => "edit",
+            Self::Drop => "drop",
+        }
+    }
+}
+
 /// A person's answer to a gate.
 #[derive(Clone, Debug)]
 pub enum GateAnswer {
@@ -94,6 +116,15 @@ pub enum GateAnswer {
         always: bool,
         /// Told to the agent on a refusal.
         message: Option<String>,
+    },
+    /// To an agent that wants to send a message to its room.
+    Outbound {
+        /// Which.
+        gate: GateId,
+        /// What becomes of the message.
+        action: OutboundAction,
+        /// The words that go instead.
+        edited_body: Option<String>,
     },
     /// Words for gates of the older protocol (`approval`, `clarification`, `continue`, …).
     Legacy {
@@ -147,7 +178,8 @@ pub struct HookTold {
 pub struct PendingGate {
     /// Which.
     pub id: GateId,
-    /// Its kind on the wire: `infra_config`, `ask_user_question`, `permission`.
+    /// Its kind on the wire: `infra_config`, `ask_user_question`, `permission`,
+    /// `outbound_message_gate`.
     pub gate: &'static str,
     /// Until when.
     pub deadline: Option<Timestamp>,

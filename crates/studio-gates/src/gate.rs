@@ -13,23 +13,28 @@ pub enum GateKind {
     AskUserQuestion,
     /// Whether the agent may call a tool.
     Permission,
+    /// Whether an agent's message may go to its room.
+    OutboundMessage,
 }
 
 impl GateKind {
+    /// Every kind.
+    pub const ALL: [Self; 4] =
+        [Self::InfraConfig, Self::AskUserQuestion, Self::Permission, Self::OutboundMessage];
+
     /// The kind's name on the wire, as in the `gate` field of `gate_resolved`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::InfraConfig => "infra_config",
             Self::AskUserQuestion => "ask_user_question",
             Self::Permission => "permission",
+            Self::OutboundMessage => "outbound_message_gate",
         }
     }
 
     /// The kind of this name; `None` for kinds that this service does not keep.
     pub fn from_wire(name: &str) -> Option<Self> {
-        [Self::InfraConfig, Self::AskUserQuestion, Self::Permission]
-            .into_iter()
-            .find(|kind| kind.as_str() == name)
+        Self::ALL.into_iter().find(|kind| kind.as_str() == name)
     }
 }
 

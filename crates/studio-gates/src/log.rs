@@ -21,9 +21,11 @@ pub struct Redeliver {
 ///
 /// Looks only at the fields that it knows, so entries of a newer program, of another writer and
 /// malformed ones do no harm. What counts:
-/// * `infra_config_prompt`, `ask_user_question`, `permission_request` open a gate;
+/// * `infra_config_prompt`, `ask_user_question`, `permission_request`, `outbound_message_gate` open
+///   a gate;
 /// * `gate_response` of the studio's own is the answer's value;
-/// * `gate_resolved` of the studio's own ends it as answered (an agent cannot answer its gates);
+/// * `gate_resolved` and `outbound_message_gate_resolved` of the studio's own end it as answered
+///   (an agent cannot answer its gates);
 /// * `gate_closed` ends it without an answer.
 ///
 /// The first end counts; a later one, and one of a gate that was never opened, changes nothing.
@@ -68,8 +70,20 @@ impl GateLog {
             Some("infra_config_prompt") => self.open(GateKind::InfraConfig, entry),
             Some("ask_user_question") => self.open(GateKind::AskUserQuestion, entry),
             Some("permission_request") => self.open(GateKind::Permission, entry),
+            Some("outbound_message_gate") => self.open(GateKind::OutboundMessage, entry),
+            Some("outbound_message_gate_resolved") if own => {
+                if let Some(at) = gate_id(entry, GateKind::OutboundMessage)
+                    .and_then(|id| self.of_kind(&id, GateKind::OutboundMessage))
+                {
+                    self.resolve(at);
+                }
+            }
             Some("gate_response") if own => self.respond(entry),
-            Some("gate_resolved") if own => self.resolve(entry),
+            Some("gate_resolved") if own => {
+                if let Some(at) = self.named(entry) {
+                    self.resolve(at);
+                }
+            }
             Some("gate_closed") => self.close(entry),
             _ => {}
         }
@@ -97,10 +111,19 @@ impl GateLog {
             "infra_config_prompt"
                 | "ask_user_question"
                 | "permission_request"
+                | "outbound_message_gate"
+                | "outbound_message_gate_resolved"
                 | "gate_response"
                 | "gate_resolved"
                 | "gate_closed"
         )
+    }
+
+    /// Gives a deadline to pending gates that were opened without one (by an older program).
+    pub fn set_missing_deadlines(&mut self, deadline: impl Fn(GateKind) -> Timestamp) {
+        for (gate, _) in &mut self.pending {
+            gate.deadline.get_or_insert_with(|| deadline(gate.kind));
+        }
     }
 
     pub(crate) fn into_parts(self) -> LogParts {
@@ -125,8 +148,7 @@ impl GateLog {
         }
     }
 
-    fn resolve(&mut self, entry: &Value) {
-        let Some(at) = self.named(entry) else { return };
+    fn resolve(&mut self, at: usize) {
         let (gate, answer) = self.pending.remove(at);
         self.end(gate, GateOutcome::Answered(answer.unwrap_or_default()));
     }
@@ -150,8 +172,11 @@ impl GateLog {
     /// Which pending gate an entry is about: the one it names, which must be of its kind.
     fn named(&self, entry: &Value) -> Option<usize> {
         let kind = GateKind::from_wire(text(entry, "gate")?)?;
-        let at = self.at(&gate_id(entry, kind)?)?;
-        (self.pending[at].0.kind == kind).then_some(at)
+        self.of_kind(&gate_id(entry, kind)?, kind)
+    }
+
+    fn of_kind(&self, id: &GateId, kind: GateKind) -> Option<usize> {
+        self.at(id).filter(|&at| self.pending[at].0.kind == kind)
     }
 
     fn at(&self, id: &GateId) -> Option<usize> {
@@ -161,11 +186,13 @@ impl GateLog {
 
 /// The gate's id: its own field, else the tool call's, else the one infrastructure gate.
 fn gate_id(entry: &Value, kind: GateKind) -> Option<GateId> {
-    let named = text(entry, "gate_id").or_else(|| text(entry, "tool_use_id"));
+    let named = ["gate_id", "tool_use_id", "gateId"].into_iter().find_map(|id| text(entry, id));
     match (named, kind) {
         (Some(id), _) => id.parse().ok(),
         (None, GateKind::InfraConfig) => Some(infra_gate_id()),
-        (None, GateKind::AskUserQuestion | GateKind::Permission) => None,
+        (None, GateKind::AskUserQuestion | GateKind::Permission | GateKind::OutboundMessage) => {
+            None
+        }
     }
 }
 

@@ -2,6 +2,8 @@
 //! one that does not cannot get at the id. Checked before anything is looked up, so an unknown
 //! id without a token is 401 and never 404.
 
+use std::collections::HashMap;
+
 use axum::{
     extract::{FromRequestParts, Path},
     http::{header::AUTHORIZATION, request::Parts},
@@ -130,8 +132,8 @@ pub(crate) fn controls(state: &HttpState, id: SessionId, token: &str) -> bool {
 }
 
 async fn session_id(parts: &mut Parts, state: &HttpState) -> Option<SessionId> {
-    let id = Path::<String>::from_request_parts(parts, state).await.ok()?;
-    id.parse().ok()
+    let all = Path::<HashMap<String, String>>::from_request_parts(parts, state).await.ok()?;
+    all.get("id")?.parse().ok()
 }
 
 /// `Authorization: Bearer <token>`, the scheme spelled so, one blank.

@@ -130,6 +130,13 @@ impl From<FlowError> for Problem {
             FlowError::TooManyHookSessions => (ErrorCode::RateLimited, None),
             FlowError::TooManyHookProjects => (ErrorCode::TooManyHookProjects, None),
             FlowError::NoHookProject => (ErrorCode::HookProjectNotFound, None),
+            FlowError::AtCapacity(_) => (ErrorCode::AtCapacity, None),
+            FlowError::TooManyRunning(_) => (ErrorCode::TooManyRunning, None),
+            FlowError::NoMessage(_) => (ErrorCode::MessageNotFound, None),
+            FlowError::MessageHandedOver(_) => {
+                (ErrorCode::MessageHandedOver, Some(error.to_string()))
+            }
+            FlowError::RateLimited(wait) => return Self::rate_limited(*wait),
             FlowError::Stopping => (ErrorCode::Stopping, None),
             _ => (ErrorCode::Internal, None),
         };

@@ -42,7 +42,7 @@ pub enum Policy {
 pub struct Route {
     /// `GET` (and with it `HEAD`), `POST`, …
     pub method: Method,
-    /// The path; `{id}` stands for a session's id, `{*path}` for a stream's path.
+    /// The path; `{id}` stands for a session's id, `{message}` for a message's, `{*path}` for a stream's path.
     pub path: &'static str,
     /// Who may use it.
     pub policy: Policy,
@@ -85,6 +85,10 @@ fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
         (route(read.clone(), "/api/sessions/{id}/events", Watch), get(events::events)),
         (route(read.clone(), "/api/sessions/{id}/gates", Session), get(sessions::gates)),
         (route(read.clone(), "/api/sessions/{id}/queue", Session), get(sessions::queue)),
+        (
+            route(remove.clone(), "/api/sessions/{id}/queue/{message}", Session),
+            delete(sessions::drop_message),
+        ),
         (route(read.clone(), "/api/sessions/{id}/files", Session), get(files::list)),
         (route(read.clone(), "/api/sessions/{id}/file-content", Session), get(files::content)),
         (route(read.clone(), "/api/sessions/{id}/git-status", Session), get(files::git_status)),

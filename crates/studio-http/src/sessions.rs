@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use axum::{
     Json,
-    extract::{FromRequestParts, State},
+    extract::{FromRequestParts, Path, State},
     http::{HeaderMap, StatusCode, request::Parts},
 };
 use serde_json::{Value, json};
@@ -22,8 +22,12 @@ use studio_auth::Scope;
 use studio_events::{ResolvedBy, SessionInfo};
 use studio_flows::{
     Cursor, FlowError, Mode, Relabel, Wanted,
-    words::{Credentials, GateAnswer, HookReply, Infra, NewSession, RepoChoice, Response},
+    words::{
+        Credentials, GateAnswer, HookReply, Infra, NewSession, OutboundAction, RepoChoice, Response,
+    },
 };
+use studio_ids::MessageId;
+use studio_limits::Subject;
 use studio_sandbox::Secret;
 
 use crate::{
@@ -85,7 +89,8 @@ pub(crate) async fn limited<T>(
             state.limit().take(client.0, Instant::now()).map_err(Problem::rate_limited)?
         }
     };
-    let created = create(state.studio()).await;
+    let studio = state.studio().on_behalf_of(Subject::address(client.0));
+    let created = create(&studio).await;
     if let (Err(_), Some(counted)) = (&created, counted) {
         state.limit().give_back(counted);
     }
@@ -162,8 +167,8 @@ pub(crate) async fn respond(
     Participant(resolved_by): Participant,
     Checked(body): Checked<Respond>,
 ) -> Answer<Done> {
-    let answer = gate_answer(body.answer)?;
-    let response = Response { answer, summary: body.summary, resolved_by };
+    let response =
+        Response { answer: gate_answer(body.answer), summary: body.summary, resolved_by };
     state.studio().respond(session, response).await?;
     Ok(Json(Done::OK))
 }
@@ -232,6 +237,29 @@ pub(crate) async fn queue(
         .map(|m| WaitingMessage { id: m.id, text: m.text, state: m.state.to_owned() })
         .collect();
     Ok(Json(QueueList { messages }))
+}
+
+/// `DELETE /api/sessions/{id}/queue/{message}`.
+pub(crate) async fn drop_message(
+    State(state): State<HttpState>,
+    OwnedSession(session): OwnedSession,
+    Message(message): Message,
+) -> Answer<Done> {
+    state.studio().drop_message(session, message).await?;
+    Ok(Json(Done::OK))
+}
+
+/// `{message}` in the path. What is no message's id is one that does not wait.
+pub(crate) struct Message(MessageId);
+
+impl FromRequestParts<HttpState> for Message {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        let ids = Path::<(String, String)>::from_request_parts(parts, state).await;
+        let id = ids.ok().and_then(|Path((_, message))| message.parse().ok());
+        id.map(Self).ok_or_else(|| Problem::of(ErrorCode::MessageNotFound))
+    }
 }
 
 /// `?q=&status=&archived=&limit=&cursor=`.
@@ -314,8 +342,8 @@ fn new_session(body: CreateSession) -> NewSession {
     }
 }
 
-fn gate_answer(answer: RespondAnswer) -> Result<GateAnswer, Problem> {
-    Ok(match answer {
+fn gate_answer(answer: RespondAnswer) -> GateAnswer {
+    match answer {
         RespondAnswer::Infra(InfraConfig { infra, repo }) => GateAnswer::Infra {
             infra: infra_words(infra),
             repo: repo.map(|repo| RepoChoice {
@@ -329,9 +357,15 @@ fn gate_answer(answer: RespondAnswer) -> Result<GateAnswer, Problem> {
             GateAnswer::Permission { gate, allow, always, message }
         }
         RespondAnswer::Legacy { gate, text } => GateAnswer::Legacy { gate, text },
-        // Only rooms open such gates, and there are no rooms yet.
-        RespondAnswer::Outbound { .. } => return Err(Problem::of(ErrorCode::GateNotPending)),
-    })
+        RespondAnswer::Outbound { gate, action, edited_body } => {
+            let action = match action {
+                studio_api::OutboundAction::Approve => OutboundAction::Approve,
+                studio_api::OutboundAction::Edit => OutboundAction::Edit,
+                studio_api::OutboundAction::Drop => OutboundAction::Drop,
+            };
+            GateAnswer::Outbound { gate, action, edited_body }
+        }
+    }
 }
 
 pub(crate) fn infra_words(infra: InfraChoice) -> Infra {

@@ -30,6 +30,7 @@ impl SessionRecord {
             phase,
             sandbox,
             run,
+            budget_usd,
         } = update;
         let Self { info, internal } = self;
         set(&mut info.sandbox_project_dir, sandbox_project_dir);
@@ -49,6 +50,7 @@ impl SessionRecord {
         set(&mut internal.phase, phase);
         set(&mut internal.sandbox, sandbox);
         set(&mut internal.run, run);
+        set(&mut internal.budget_usd, budget_usd);
     }
 }
 

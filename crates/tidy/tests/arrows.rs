@@ -7,6 +7,7 @@ const IDS: &str = "studio-ids";
 const EVENTS: &str = "studio-events";
 const API: &str = "studio-api";
 const AUTH: &str = "studio-auth";
+const LIMITS: &str = "studio-limits";
 const CODEC: &str = "studio-agent-codec";
 const ASSETS: &str = "studio-assets";
 const STREAMS: &str = "studio-streams";
@@ -23,6 +24,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (API, &[IDS, EVENTS]),
     // rules: pure, not beside each other
     (AUTH, &[IDS, EVENTS, API]),
+    (LIMITS, &[IDS, EVENTS, API]),
     (CODEC, &[IDS, EVENTS, API]),
     (ASSETS, &[IDS, EVENTS, API]),
     // ports
@@ -47,6 +49,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             EVENTS,
             API,
             AUTH,
+            LIMITS,
             CODEC,
             ASSETS,
             STREAMS,
@@ -68,6 +71,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             EVENTS,
             API,
             AUTH,
+            LIMITS,
             CODEC,
             ASSETS,
             STREAMS,
@@ -86,6 +90,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             EVENTS,
             API,
             AUTH,
+            LIMITS,
             CODEC,
             ASSETS,
             STREAMS,

@@ -9,6 +9,7 @@ const PURE: &[&str] = &[
     "studio-events",
     "studio-api",
     "studio-auth",
+    "studio-limits",
     "studio-agent-codec",
     "studio-assets",
 ];

@@ -74,7 +74,7 @@ fn sessions() -> Vec<Operation> {
             .about("The session exists when this answers; it is prepared afterwards, and its events tell how far that is.")
             .takes::<CreateSession>()
             .answers(201, examples::created())
-            .fails(&[FreeformNotAvailable, NoCredentials, StreamsUnavailable, TakenOver, Stopping]),
+            .fails(&[FreeformNotAvailable, NoCredentials, ErrorCode::TooManyRunning, ErrorCode::AtCapacity, StreamsUnavailable, TakenOver, Stopping]),
         op(GET, "/api/sessions", "listSessions", "Find sessions, newest first")
             .query("q", json!({ "type": "string", "maxLength": SEARCH_UNITS_MAX }), "Words that all stand in the name, the description or the project's name, or begin the id.")
             .query("status", json!({ "enum": ["running", "complete", "error", "cancelled"] }), "Where it stands.")
@@ -99,7 +99,7 @@ fn sessions() -> Vec<Operation> {
             .about("While the agent is busy the message waits in the queue.")
             .takes::<Iterate>()
             .answers(200, examples::done())
-            .fails(&[SessionEnded, SandboxNotRunning, NoCredentials, BudgetExceeded, QueueFull, AgentUnreachable, SandboxFailed]),
+            .fails(&[ErrorCode::TooManyRunning, SessionEnded, SandboxNotRunning, NoCredentials, BudgetExceeded, QueueFull, AgentUnreachable, SandboxFailed]),
         op(POST, "/api/sessions/{id}/respond", "respond", "Answer a gate")
             .about("The first answer wins; the same one again is a success, another is 409. This answers once the answer is delivered.")
             .header("X-Participant-Id", name.clone(), "Who answers, unverified; only with the name.")
@@ -127,6 +127,10 @@ fn sessions() -> Vec<Operation> {
             .fails(&[BadOffset]),
         op(GET, "/api/sessions/{id}/gates", "gates", "What waits for a person").answers(200, examples::gates()),
         op(GET, "/api/sessions/{id}/queue", "queue", "What waits for the agent").answers(200, examples::queue()),
+        op(DELETE, "/api/sessions/{id}/queue/{message}", "dropMessage", "Drop a message that waits for the agent")
+            .about("No agent hears it any more. One that the agent has already comes back by an interrupt.")
+            .answers(200, examples::done())
+            .fails(&[ErrorCode::MessageNotFound, ErrorCode::MessageHandedOver, AgentUnreachable, SandboxFailed]),
         op(GET, "/api/sessions/{id}/usage", "usage", "What the session has cost").answers(200, examples::usage()),
         op(GET, "/api/sessions/{id}/export", "exportSession", "The session as a file")
             .about("One JSON object a line: `studio_export` with the session, its events, `studio_export_end` with their number. A file without its last line is cut off.")
@@ -246,6 +250,7 @@ fn sandboxes() -> Vec<Operation> {
                 TakenOver,
                 Stopping,
                 ErrorCode::RateLimited,
+                ErrorCode::AtCapacity,
             ]),
         op(GET, "/api/sandboxes/{id}", "getSandbox", "A sandbox")
             .answers(200, examples::sandbox())

@@ -242,7 +242,12 @@ impl Ask {
 
 /// The route's path for this session; for a stream's route the path of the session's own stream.
 pub fn path_of(route: &Route, id: &str) -> String {
-    route.path.replace("{id}", id).replace("{*path}", &format!("session/{id}"))
+    let message = "00000000-0000-4000-8000-000000000001";
+    route
+        .path
+        .replace("{id}", id)
+        .replace("{message}", message)
+        .replace("{*path}", &format!("session/{id}"))
 }
 
 /// What was answered.
