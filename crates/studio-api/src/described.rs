@@ -132,9 +132,15 @@ impl Described for ChangeSession {
             json!({
                 "name": name,
                 "archived": { "type": "boolean", "description": "Whether it is put away." },
+                "budgetUsd": {
+                    "anyOf": [{ "type": "number", "exclusiveMinimum": 0 }, { "type": "null" }],
+                    "description": "US dollars that it may spend in all; null leaves the server's limit alone.",
+                },
             }),
         );
-        schema["anyOf"] = json!([{ "required": ["name"] }, { "required": ["archived"] }]);
+        schema["anyOf"] = json!([
+            { "required": ["name"] }, { "required": ["archived"] }, { "required": ["budgetUsd"] }
+        ]);
         schema
     }
 

@@ -26,7 +26,8 @@ impl Inner {
         }
     }
 
-    async fn put_down_quiet(&self, live: &Arc<Live>) {
+    /// Ends a session's agent, if nothing goes on; the next message starts it anew.
+    pub(crate) async fn put_down_quiet(&self, live: &Arc<Live>) {
         // An agent that is being started is not quiet, however long that takes.
         let Ok(_launching) = live.launching.try_lock() else { return };
         match live.bridge.state().await {

@@ -204,9 +204,16 @@ impl Inner {
     }
 
     async fn flush_notes(&self) {
-        let noted = std::mem::take(&mut *lock(&self.dirty));
-        let writes = noted.into_iter().map(|(id, update)| async move {
-            if let Err(error) = self.registry.update(id, update).await {
+        let noted: Vec<SessionId> = lock(&self.dirty).keys().copied().collect();
+        let writes = noted.into_iter().map(|id| async move {
+            // Taken when its turn to be written has come: what a flow decides meanwhile (that an
+            // interrupted session is complete) takes it along and stands after it, not before.
+            let weak = self.weak.clone();
+            let taken = move |_before: &SessionRecord| {
+                weak.upgrade().and_then(|inner| lock(&inner.dirty).remove(&id))
+            };
+            if let Err(error) = self.registry.update_with(id, taken).await {
+                lock(&self.dirty).remove(&id);
                 let error: &dyn std::error::Error = &error;
                 tracing::warn!(session.id = %id, error, "a change of session {id} is not in the registry");
             }

@@ -69,6 +69,12 @@ impl Inner {
         }
         self.check_budget(id)?;
         let mut live = self.live(id).await?;
+        if live.is_outdated() {
+            // The agent itself holds to the budget that it was started with. One that works is
+            // started anew later.
+            self.put_down_quiet(&live).await;
+            live = self.live(id).await?;
+        }
         if live.sandbox().is_none() {
             return Err(FlowError::NoSandbox(id));
         }
@@ -110,13 +116,14 @@ impl Inner {
     /// Refuses when the session has spent what it may: before a run, not after it (D30-61).
     fn check_budget(&self, id: SessionId) -> Result<(), FlowError> {
         let record = self.record(id)?;
-        match (self.budget(&record), self.budget_left(&record)) {
-            (Some(budget_usd), Some(left)) if left <= 0.0 => Err(FlowError::OverBudget {
+        let budget = self.budget_of(&record);
+        match budget.limit_usd() {
+            Some(budget_usd) if !budget.allows_a_run() => Err(FlowError::OverBudget {
                 session: id,
                 budget_usd,
-                spent_usd: record.info.total_cost_usd.unwrap_or(0.0),
+                spent_usd: budget.spent_usd(),
             }),
-            _ => Ok(()),
+            Some(_) | None => Ok(()),
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::Value;
 use studio_bridge::{Listener, Told};
-use studio_events::{EngineEvent, LogLevel, SessionStatus, SessionTotals, SessionUpdate};
+use studio_events::{EngineEvent, LogLevel, SessionStatus, SessionTotals};
 use studio_gates::{GateKind, Opened};
 use studio_ids::{GateId, SessionId};
 
@@ -16,7 +16,7 @@ use crate::{
     FlowError,
     create::gate_of,
     inner::{Inner, lock},
-    live::add,
+    live::{Live, add},
     prepare::log,
 };
 
@@ -138,28 +138,40 @@ impl Inner {
 
     /// Ends the turn of a session that has spent more than it may.
     fn stop_over_budget(&self, session: SessionId, spent_usd: f64) {
-        let Some(budget_usd) = self.registry.get(session).and_then(|r| self.budget(&r)) else {
-            return;
-        };
+        let Some(record) = self.registry.get(session) else { return };
+        let known = record.info.total_cost_usd.unwrap_or(0.0);
+        let budget = self.budget_of(&record).after(spent_usd - known);
         let (Some(inner), Some(live)) = (self.weak.upgrade(), self.live_now(session)) else {
             return;
         };
-        if spent_usd <= budget_usd {
-            return;
-        }
+        let Some(budget_usd) = budget.limit_usd().filter(|_| budget.is_exceeded()) else { return };
         let jobs = live.jobs.clone();
         jobs.spawn(self.tasks.track_future(async move {
-            let event = EngineEvent::BudgetExceeded { budget_usd, spent_usd };
-            let told = live.bridge.record(vec![event]).await;
-            let stopped = live.bridge.interrupt().await;
-            if let Some(error) = told.err().or(stopped.err()) {
-                tracing::warn!(session.id = %session, "session {session} is over its budget: {error}");
-            }
-            // Written at once: it is to be seen after a crash, too (D30-61).
-            let failed = |u: &mut SessionUpdate| u.status = Some(SessionStatus::Error);
-            if let Err(error) = inner.update(session, failed).await {
-                tracing::warn!(session.id = %session, "session {session} is not marked as over its budget: {error}");
+            if let Err(error) = inner.stop_exceeded(&live, budget_usd, spent_usd, false).await {
+                tracing::warn!(session.id = %session, "session {session} is over its budget and not marked so: {error}");
             }
         }));
+    }
+
+    /// Says that the budget is spent (unless that is `told`), ends the turn, and marks the session.
+    pub(crate) async fn stop_exceeded(
+        &self,
+        live: &Live,
+        budget_usd: f64,
+        spent_usd: f64,
+        told: bool,
+    ) -> Result<(), FlowError> {
+        let session = live.id;
+        if !told {
+            let event = EngineEvent::BudgetExceeded { budget_usd, spent_usd };
+            if let Err(error) = live.bridge.record(vec![event]).await {
+                tracing::warn!(session.id = %session, "session {session} is over its budget: {error}");
+            }
+        }
+        if let Err(error) = live.bridge.interrupt().await {
+            tracing::warn!(session.id = %session, "session {session} is over its budget: {error}");
+        }
+        // Written at once: it is to be seen after a crash, too (D30-61).
+        self.update(session, |u| u.status = Some(SessionStatus::Error)).await
     }
 }

@@ -83,12 +83,15 @@ impl Wanted {
 }
 
 /// A change that a person makes to a session's place in the list.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Relabel {
     /// What it is called; `Some(None)` takes the name away.
     pub name: Option<Option<String>>,
     /// Whether it is put away.
     pub archived: Option<bool>,
+    /// US dollars that it may spend in all; `Some(None)` leaves the server's limit alone. What the
+    /// server allows stays the most.
+    pub budget_usd: Option<Option<f64>>,
 }
 
 impl Studio {
@@ -112,16 +115,26 @@ impl Studio {
     pub async fn relabel(&self, id: SessionId, change: Relabel) -> Result<SessionInfo, FlowError> {
         self.whole(move |inner| async move {
             inner.record(id)?;
+            let budget = change.budget_usd.is_some();
             let update = move |before: &SessionRecord| {
                 Some(SessionUpdate {
                     name: change.name,
                     archived: change.archived,
+                    budget_usd: change.budget_usd,
                     last_active_at: Some(before.info.last_active_at),
                     ..SessionUpdate::default()
                 })
             };
             let changed = inner.registry.update_with(id, update).await;
-            Ok(inner.shown(&changed.map_err(FlowError::registry)?.info))
+            let changed = changed.map_err(FlowError::registry)?;
+            if budget && let Some(live) = inner.live_now(id) {
+                live.set_outdated();
+                let budget = inner.budget_of(&changed);
+                if let Some(limit) = budget.limit_usd().filter(|_| budget.is_exceeded()) {
+                    inner.stop_exceeded(&live, limit, budget.spent_usd(), false).await?;
+                }
+            }
+            Ok(inner.shown(&changed.info))
         })
         .await
     }
@@ -134,8 +147,8 @@ impl Studio {
             cost_usd: record.info.total_cost_usd,
             turns: record.info.total_turns,
             duration_ms: record.info.total_duration_ms,
-            budget_usd: inner.budget(&record),
-            left_usd: inner.budget_left(&record),
+            budget_usd: inner.budget_of(&record).limit_usd(),
+            left_usd: inner.budget_of(&record).left_usd(),
         })
     }
 }

@@ -1,6 +1,9 @@
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -39,6 +42,8 @@ pub(crate) struct Live {
     credentials: Mutex<Credentials>,
     /// The infrastructure choice with its secrets; memory only.
     infra: Mutex<Option<(Infra, Option<RepoChoice>)>>,
+    /// Its agent was started with settings that were changed since.
+    outdated: AtomicBool,
     last_used: Mutex<Instant>,
     /// Questions that hooks hold open right now, and how many hold each.
     hooks: Mutex<HashMap<GateId, usize>>,
@@ -73,6 +78,7 @@ impl Live {
             sandbox: Mutex::default(),
             credentials: Mutex::default(),
             infra: Mutex::default(),
+            outdated: AtomicBool::new(false),
             last_used: Mutex::new(Instant::now()),
             hooks: Mutex::default(),
         }
@@ -87,6 +93,15 @@ impl Live {
     /// Whether a hook holds this question open.
     pub(crate) fn is_held_by_hook(&self, gate: &GateId) -> bool {
         lock(&self.hooks).contains_key(gate)
+    }
+
+    /// Notes that its agent is to be started anew before it is told something.
+    pub(crate) fn set_outdated(&self) {
+        self.outdated.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_outdated(&self) -> bool {
+        self.outdated.load(Ordering::Acquire)
     }
 
     /// Somebody wants something of it now.

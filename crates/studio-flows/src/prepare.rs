@@ -10,6 +10,7 @@ use studio_bridge::{AgentParts, CodecFactory};
 use studio_events::{EngineEvent, LogLevel, Phase, SandboxRecord, SessionStatus, SessionUpdate};
 use studio_gates::{GateKind, GateOutcome, infra_gate_id};
 use studio_ids::{GateId, MessageId, SessionId};
+use studio_limits::Budget;
 use studio_registry::SessionRecord;
 use studio_sandbox::{
     Progress, ProgressSink, Relay, Sandbox, SandboxError, SandboxRef, SandboxSpec, Secret,
@@ -349,7 +350,7 @@ impl Inner {
             tools: allowed_tools(&DEFAULT_TOOLS, production, Duty::General),
             permissions,
             resume,
-            budget_usd: self.budget_left(record),
+            budget_usd: self.budget_of(record).left_usd(),
         };
         let (language, conversation) = (Arc::clone(&self.parts.codec), launch.resume.clone());
         let codec: CodecFactory = Arc::new(move || language(conversation.as_deref()));
@@ -357,23 +358,14 @@ impl Inner {
         AgentParts { sandbox, codec, launch, credentials, env: settings.agent.env.clone(), cwd }
     }
 
-    /// What the session may still spend, in US dollars; `None` = no limit.
-    pub(crate) fn budget_left(&self, record: &SessionRecord) -> Option<f64> {
-        let spent = record.info.total_cost_usd.unwrap_or(0.0);
-        self.budget(record).map(|budget| (budget - spent).max(0.0))
-    }
-
-    /// What the session may spend in all: the smaller of the caller's and the server's limit.
-    pub(crate) fn budget(&self, record: &SessionRecord) -> Option<f64> {
+    /// What the session may spend and has: the smaller of its own and the server's limit.
+    pub(crate) fn budget_of(&self, record: &SessionRecord) -> Budget {
         let settings = &self.parts.settings;
         let server = match settings.mode {
             crate::Mode::Production => settings.max_session_cost_usd,
             crate::Mode::Dev => None,
         };
-        match (server, record.internal.budget_usd) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        Budget::new(server, record.internal.budget_usd, record.info.total_cost_usd)
     }
 
     async fn preparation_failed(&self, live: &Live, error: &FlowError) {

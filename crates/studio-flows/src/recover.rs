@@ -40,6 +40,8 @@ struct Told {
     totals: SessionTotals,
     /// How the last turn ended, if one did.
     last_turn: Option<bool>,
+    /// Whether it was told that the last turn went over the budget.
+    over_budget: bool,
     /// Whether the agent said that it has a message, or one came to another end.
     heard: bool,
 }
@@ -159,6 +161,7 @@ impl Inner {
         // Only what was at work may have more in its log than in the registry.
         let mut told = if at_work { self.fold(id).await.map_err(read)? } else { Told::default() };
         told.gates.set_missing_deadlines(|kind| self.gate_deadline(kind));
+        let over_budget = told.over_budget;
         let unheard = at_work && !told.heard && told.last_turn.is_none();
         let totals = if at_work { told.totals } else { totals_of(&record) };
         let token = self.stop.child_token();
@@ -192,6 +195,12 @@ impl Inner {
                 u.total_turns = totals.num_turns;
                 u.total_duration_ms = totals.duration_ms;
             });
+        }
+        let mut now = SessionRecord::clone(&record);
+        now.info.total_cost_usd = totals.cost_usd;
+        let budget = self.budget_of(&now);
+        if let Some(limit) = budget.limit_usd().filter(|_| at_work && budget.is_exceeded()) {
+            self.stop_exceeded(&live, limit, budget.spent_usd(), over_budget).await?;
         }
         Ok(live)
     }
@@ -425,6 +434,10 @@ impl Told {
             add(&mut self.totals.num_turns, entry["num_turns"].as_u64());
             add(&mut self.totals.duration_ms, entry["duration_ms"].as_u64());
             self.last_turn = Some(entry["success"] == true);
+            self.over_budget = false;
+        }
+        if entry["type"] == "budget_exceeded" {
+            self.over_budget = true;
         }
         if entry["type"] == "message_state" && entry["state"] != "queued" {
             self.heard = true;

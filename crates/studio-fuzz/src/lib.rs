@@ -2,6 +2,7 @@
 //! hold; `tests/inputs.rs` runs them all, and so does cargo-fuzz in the folder `fuzz`.
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a panic is the report")]
 
+mod bodies;
 mod disk;
 mod events;
 mod hooks;
@@ -11,6 +12,7 @@ mod producers;
 mod requests;
 mod serve;
 
+pub use bodies::{answers, appends};
 pub use disk::{changes, journal, rows};
 pub use events::events;
 pub use hooks::hooks;
@@ -23,7 +25,7 @@ pub use requests::requests;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 9] = [
+pub const TARGETS: [Target; 11] = [
     ("requests", requests),
     ("offsets", offsets),
     ("json", json),
@@ -33,4 +35,6 @@ pub const TARGETS: [Target; 9] = [
     ("rows", rows),
     ("events", events),
     ("hooks", hooks),
+    ("appends", appends),
+    ("answers", answers),
 ];

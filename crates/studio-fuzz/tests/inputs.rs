@@ -185,4 +185,4 @@ macro_rules! targets {
     };
 }
 
-targets! { requests offsets json producers changes journal rows events hooks }
+targets! { requests offsets json producers changes journal rows events hooks appends answers }

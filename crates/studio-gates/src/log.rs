@@ -196,10 +196,12 @@ fn gate_id(entry: &Value, kind: GateKind) -> Option<GateId> {
     }
 }
 
-/// The entry without what stays between servers.
+/// The entry without what stays between servers, and without its time: the same as who opened the
+/// gate has it.
 fn as_browsers_see_it(entry: &Value) -> Value {
     let mut asked = entry.clone();
     if let Some(fields) = asked.as_object_mut() {
+        fields.remove("ts");
         fields.remove("source");
         fields.remove("journal");
     }

@@ -113,7 +113,7 @@ pub(crate) async fn change(
     KnownSession(session): KnownSession,
     Checked(body): Checked<ChangeSession>,
 ) -> Answer<SessionInfo> {
-    let change = Relabel { name: body.name, archived: body.archived };
+    let change = Relabel { name: body.name, archived: body.archived, budget_usd: body.budget_usd };
     Ok(Json(state.studio().relabel(session, change).await?))
 }
 

@@ -111,7 +111,14 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("studio-testkit", &[]),
     (
         "studio-fuzz",
-        &[CODEC, STREAMS, "studio-streams-local", "studio-streams-http", "studio-streams-protocol"],
+        &[
+            API,
+            CODEC,
+            STREAMS,
+            "studio-streams-local",
+            "studio-streams-http",
+            "studio-streams-protocol",
+        ],
     ),
     ("tidy", &[]),
     ("xtask", &[]),

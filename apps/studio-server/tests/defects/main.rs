@@ -13,5 +13,6 @@ mod defects_engine;
 mod defects_input;
 mod defects_prompts;
 mod requirements;
+mod restart;
 mod security_secrets;
 mod studio;
