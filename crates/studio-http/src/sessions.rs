@@ -90,9 +90,19 @@ pub(crate) async fn limited<T>(
         }
     };
     let studio = state.studio().on_behalf_of(Subject::address(client.0));
-    let created = create(&studio).await;
-    if let (Err(_), Some(counted)) = (&created, counted) {
-        state.limit().give_back(counted);
+    // As the list of sessions tells it, so that a restart gives nobody a new hour.
+    let kept = studio.count_creation();
+    let created = match &kept {
+        Ok(_) => create(&studio).await,
+        Err(limited) => Err(limited.clone()),
+    };
+    if created.is_err() {
+        if let Some(counted) = counted {
+            state.limit().give_back(counted);
+        }
+        if let Ok(Some(kept)) = &kept {
+            studio.uncount_creation(kept);
+        }
     }
     Ok(created?)
 }

@@ -138,6 +138,29 @@ async fn d30_15_a_caller_runs_so_many_sessions_at_once() {
     assert_eq!(create(&second, mine).await.status, StatusCode::CREATED);
 }
 
+/// D30-98: a restart gives nobody a new hour, and what failed never counts.
+#[tokio::test]
+async fn d30_98_creations_count_on_after_a_restart() {
+    let streams = Arc::new(MemoryStreams::default());
+    let settings = || Settings { max_sessions_per_ip_per_hour: Some(2), ..caps(None, None) };
+    let first = world(&streams, settings()).await;
+    let (mine, others) = ([192, 0, 2, 1], [192, 0, 2, 2]);
+    let freeform = json!({ "description": "an app", "freeform": true });
+    for _ in 0..3 {
+        let told = first.send(Ask::post("/api/sessions").json(&freeform).from(mine)).await;
+        assert_eq!(told.status, StatusCode::FORBIDDEN, "{}", told.text);
+    }
+    assert_eq!(create(&first, mine).await.status, StatusCode::CREATED);
+    assert_eq!(create(&first, mine).await.status, StatusCode::CREATED);
+    first.studio.stop().await;
+    let second = world(&streams, settings()).await;
+    let told = create(&second, mine).await;
+    assert_eq!(told.status, StatusCode::TOO_MANY_REQUESTS, "{}", told.text);
+    let wait: u64 = told.headers["retry-after"].to_str().unwrap().parse().unwrap();
+    assert!((3_000..=3_600).contains(&wait), "{wait}");
+    assert_eq!(create(&second, others).await.status, StatusCode::CREATED);
+}
+
 /// Development mode is for one person, who is not limited.
 #[tokio::test]
 async fn nothing_is_limited_in_development_mode() {
