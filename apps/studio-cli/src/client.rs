@@ -51,11 +51,17 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn new(to: &Server) -> Result<Self, ClientError> {
         let server = to.server.trim_end_matches('/').to_owned();
-        if !server.starts_with("http://") {
+        if !["http://", "https://"].iter().any(|scheme| server.starts_with(scheme)) {
             let told = format!("--server must be like http://127.0.0.1:4400, not {server}");
             return Err(ClientError::Usage(told));
         }
-        let http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_PATIENCE).build();
+        let mut http = reqwest::Client::builder().no_proxy().connect_timeout(CONNECT_PATIENCE);
+        // The certificate that `--tls self-signed` has made.
+        if let Ok(pem) = std::fs::read(to.data_dir.join("tls-cert.pem")) {
+            let own = reqwest::Certificate::from_pem(&pem);
+            http = http.add_root_certificate(own.map_err(|e| ClientError::Usage(e.to_string()))?);
+        }
+        let http = http.build();
         let http = http.map_err(|error| ClientError::Usage(error.to_string()))?;
         let kept = || std::fs::read_to_string(to.data_dir.join("operator-token")).ok();
         let token = to.token.clone().or_else(kept).map(|token| token.trim().to_owned());

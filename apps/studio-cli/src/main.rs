@@ -87,6 +87,11 @@ enum Command {
         #[command(subcommand)]
         command: streams::StreamsCommand,
     },
+    /// Look at the server's configuration
+    Config {
+        #[command(subcommand)]
+        command: ConfigCommand,
+    },
     /// List the sessions, newest first
     Sessions {
         /// Print them as JSON, one a line
@@ -95,6 +100,27 @@ enum Command {
         #[command(flatten)]
         to: Server,
     },
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Say whether a server would start with what is set
+    Check(ServeArgs),
+    /// Print every setting, its value and where it comes from, without secrets
+    Show(ServeArgs),
+}
+
+impl ConfigCommand {
+    fn run(self) -> Result<ExitCode, String> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let told = match self {
+            Self::Check(args) => studio_server::check_config(args, variable),
+            Self::Show(args) => studio_server::show_config(args, variable),
+        };
+        let told = told.map_err(|error| error.to_string())?;
+        println!("{}", told.trim_end());
+        Ok(ExitCode::SUCCESS)
+    }
 }
 
 /// Which server, and what opens it.
@@ -118,6 +144,9 @@ fn main() -> ExitCode {
     }
     if let Command::Streams { command } = command {
         return tell(streams::run(command).map_err(|error| streams::causes(&error)));
+    }
+    if let Command::Config { command } = command {
+        return tell(command.run());
     }
     let done = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(commands::run(command)).map_err(|error| error.to_string()),

@@ -84,7 +84,7 @@ fn failures_are_told_and_have_exit_codes() {
     assert_eq!(run(&["sessions"], &address, dir.path()), (0, String::new(), String::new()));
     for (args, server, data, code, words) in [
         (&["sessions"][..], "http://127.0.0.1:1", dir.path(), 1, "studio serve"),
-        (&["sessions"], "https://example.com", dir.path(), 1, "http://"),
+        (&["sessions"], "ftp://example.com", dir.path(), 1, "http://"),
         (&["sessions"], &*address, Path::new("nowhere"), 1, "--token"),
         (&["tail", id], &*address, dir.path(), 1, "Session not found"),
         (&["tail", id, "--from", "a,b"], &*address, dir.path(), 1, "Bad offset"),
@@ -98,4 +98,43 @@ fn failures_are_told_and_have_exit_codes() {
         assert_eq!(exit, code, "{args:?}: {stderr}");
         assert!(stderr.contains(words), "{args:?}: {stderr}");
     }
+}
+
+#[test]
+fn the_configuration_is_checked_and_shown_without_a_server() {
+    let dir = tempfile::tempdir().unwrap();
+    let run = |what: &str, env: &[(&str, &str)]| {
+        let mut command = studio();
+        command.args(["config", what, "--port", "0", "--data-dir"]).arg(dir.path());
+        let Output { status, stdout, stderr } = command.envs(env.iter().copied()).output().unwrap();
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        (status.code().unwrap(), text(stdout), text(stderr))
+    };
+    let secret = [("DS_SECRET", "hunter2hunter2"), ("STUDIO_MODEL", "claude-x")];
+    let (code, told, _) = run("check", &secret);
+    assert!(code == 0 && told.starts_with("The configuration is good: 4 of "), "{told}");
+    let (code, shown, _) = run("show", &secret);
+    assert!(code == 0 && shown.contains("model = \"claude-x\" # STUDIO_MODEL"), "{shown}");
+    assert!(shown.contains("# ds_secret: set, not shown") && !shown.contains("hunter2"), "{shown}");
+    let (code, told, why) = run("check", &[("STUDIO_TOKEN_DAYS", "0")]);
+    assert_eq!((code, told.as_str()), (1, ""));
+    assert_eq!(why, "error: STUDIO_TOKEN_DAYS=0 (environment): must be a whole number over 0\n");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0, "nothing was made");
+}
+
+#[test]
+fn a_server_with_its_own_certificate_is_known_from_its_data_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_server, address) = serve_at(dir.path(), 0, &[("STUDIO_TLS", "self-signed")]);
+    assert!(address.starts_with("https://127.0.0.1:"), "{address}");
+    let sessions = |data: &Path| {
+        let mut command = studio();
+        command.args(["sessions", "--server", &address, "--token", "x", "--data-dir"]).arg(data);
+        let Output { status, stderr, .. } = command.output().unwrap();
+        (status.code().unwrap(), String::from_utf8(stderr).unwrap())
+    };
+    let (_, told) = sessions(dir.path());
+    assert!(told.contains("token"), "it was asked and has answered: {told}");
+    let (code, told) = sessions(Path::new("nowhere"));
+    assert!(code == 1 && told.contains("no studio answers"), "{told}");
 }

@@ -1,18 +1,16 @@
 //! A whole server inside another program, until ctrl-c:
 //! `cargo run -p studio-server --example embedded`.
 
-use studio_server::{Config, Runtime, ServeArgs};
+use studio_server::{Config, ServeArgs};
 use tokio_util::sync::CancellationToken;
 
 #[tokio::main]
 #[expect(clippy::print_stdout, reason = "an example that shows something")]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let args = ServeArgs {
-        port: Some(0),
-        data_dir: Some(std::env::temp_dir().join("studio-example")),
-        sandbox: Some(Runtime::Local),
-        ..ServeArgs::default()
-    };
+    let args = ServeArgs::default()
+        .with("port", "0")
+        .with("data-dir", std::env::temp_dir().join("studio-example").to_string_lossy())
+        .with("sandbox", "local");
     let config = Config::read(args, |name| std::env::var(name).ok())?;
     let stop = CancellationToken::new();
     let stopped = stop.clone();

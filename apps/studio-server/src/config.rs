@@ -5,39 +5,15 @@ use std::{
     time::Duration,
 };
 
-use clap::{Args, ValueEnum};
+use clap::ValueEnum;
 use studio_flows::{AgentSettings, GateSettings, Mode, Settings};
 use studio_http::{Creation, HttpSettings};
 use studio_limits::Caps;
 use studio_sandbox::Secret;
 
-use crate::{
-    ConfigError, ServiceAccess,
-    env::{Env, bad},
-};
+use crate::{ConfigError, ServeArgs, ServiceAccess, TlsChoice, env::Env, settings::Layers};
 
-/// The options of `serve`. Each one wins over its variable.
-#[derive(Args, Clone, Debug, Default)]
-pub struct ServeArgs {
-    /// Port to listen on; 0 takes any free one [env: PORT] [default: 4400]
-    #[arg(short, long, value_name = "PORT")]
-    pub port: Option<u16>,
-    /// Address to listen on; others than loopback need STUDIO_ALLOWED_HOSTS
-    /// [env: STUDIO_HOST] [default: 127.0.0.1]
-    #[arg(long, value_name = "ADDRESS")]
-    pub host: Option<IpAddr>,
-    /// Where everything is kept [env: DATA_DIR] [default: .agent-studio]
-    #[arg(long, value_name = "DIR")]
-    pub data_dir: Option<PathBuf>,
-    /// Where agents run [env: SANDBOX_RUNTIME] [default: auto]
-    #[arg(long, value_name = "RUNTIME")]
-    pub sandbox: Option<Runtime>,
-    /// How the log on stderr is written [env: STUDIO_LOG_FORMAT] [default: text]
-    #[arg(long, value_name = "FORMAT")]
-    pub log_format: Option<LogFormat>,
-}
-
-/// Where agents run.
+/// Where agents run. The words of `SANDBOX_RUNTIME` in the table of settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Runtime {
     /// Docker when an engine answers, else this machine.
@@ -66,6 +42,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where everything is kept.
     pub data_dir: PathBuf,
+    /// Whether and with what HTTPS is spoken.
+    pub tls: TlsChoice,
     /// The stream service that keeps the streams; `None` = the data directory does.
     pub service: Option<ServiceAccess>,
     /// Where agents run.
@@ -102,43 +80,35 @@ impl Config {
         args: ServeArgs,
         variable: impl Fn(&str) -> Option<String>,
     ) -> Result<Self, ConfigError> {
-        let env = Env::new(variable);
-        let port = match args.port {
-            Some(port) => port,
-            None => env.parsed("PORT", "a port from 0 to 65535")?.unwrap_or(4400),
-        };
-        let host = match args.host {
-            Some(host) => host,
-            None => {
-                env.parsed("STUDIO_HOST", "an IP address")?.unwrap_or(IpAddr::from([127, 0, 0, 1]))
-            }
-        };
+        let layers = Layers::read(&args, &variable)?;
+        let env = Env::of(&layers);
+        let port = env.parsed("PORT", "a port from 0 to 65535")?.unwrap_or(4400);
+        let host: IpAddr =
+            env.parsed("STUDIO_HOST", "an IP address")?.unwrap_or(IpAddr::from([127, 0, 0, 1]));
         let listen = SocketAddr::new(host, port);
         let mode = match env.flag("STUDIO_DEV_MODE")? {
             Some(true) => Mode::Dev,
             Some(false) | None => Mode::Production,
         };
         let http = http_settings(&env, host, mode)?;
-        let runtime = env.word("SANDBOX_RUNTIME", args.sandbox)?;
-        let log_format = env.word("STUDIO_LOG_FORMAT", args.log_format)?;
+        let runtime = env.word("SANDBOX_RUNTIME")?;
+        let log_format = env.word("STUDIO_LOG_FORMAT")?;
         let days: Option<u64> = env.parsed("STUDIO_TOKEN_DAYS", "a number of days over 0")?;
         if days == Some(0) {
-            return Err(bad("STUDIO_TOKEN_DAYS", "0", "must be a number of days over 0"));
+            return Err(env.bad("STUDIO_TOKEN_DAYS", "0", "must be a number of days over 0"));
         }
         let default_lifetime = studio_auth::Keys::LIFETIME_DEFAULT;
         Ok(Self {
             listen,
-            data_dir: args
-                .data_dir
-                .or_else(|| env.text("DATA_DIR").map(PathBuf::from))
-                .unwrap_or_else(|| PathBuf::from(".agent-studio")),
+            data_dir: PathBuf::from(env.text("DATA_DIR").unwrap_or_else(|| ".agent-studio".into())),
             service: ServiceAccess::read(&env, "")?,
+            tls: TlsChoice::read(&env, host)?,
             runtime,
             docker_engine: env.text("DOCKER_HOST"),
             sandbox_image: env.text("STUDIO_SANDBOX_IMAGE"),
             agent_path: env.text("STUDIO_AGENT_PATH").map(PathBuf::from),
-            path: env.text("PATH"),
-            home: env.text("HOME").map(PathBuf::from),
+            path: variable("PATH").filter(|path| !path.is_empty()),
+            home: variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
             token_key: env
                 .text("STUDIO_TOKEN_KEY")
                 .or_else(|| env.text("DS_SECRET"))
@@ -155,11 +125,7 @@ impl Config {
     }
 }
 
-fn http_settings<F: Fn(&str) -> Option<String>>(
-    env: &Env<F>,
-    host: IpAddr,
-    mode: Mode,
-) -> Result<HttpSettings, ConfigError> {
+fn http_settings(env: &Env<'_>, host: IpAddr, mode: Mode) -> Result<HttpSettings, ConfigError> {
     let mut http = HttpSettings::default();
     let hosts = env.list("STUDIO_ALLOWED_HOSTS");
     if !host.is_loopback() {
@@ -189,7 +155,7 @@ fn http_settings<F: Fn(&str) -> Option<String>>(
     let seconds = |name| {
         let wanted = "a whole number of seconds over 0";
         match env.parsed::<u32>(name, wanted)? {
-            Some(0) => Err(bad(name, "0", format!("must be {wanted}"))),
+            Some(0) => Err(env.bad(name, "0", format!("must be {wanted}"))),
             Some(seconds) => Ok(Some(Duration::from_secs(seconds.into()))),
             None => Ok(None),
         }
@@ -201,7 +167,7 @@ fn http_settings<F: Fn(&str) -> Option<String>>(
     const FILE: &str = "STUDIO_FILE_BYTES_MAX";
     let wanted = "a whole number of bytes over 0";
     http.file_bytes_max = match env.parsed(FILE, wanted)? {
-        Some(0) => return Err(bad(FILE, "0", format!("must be {wanted}"))),
+        Some(0) => return Err(env.bad(FILE, "0", format!("must be {wanted}"))),
         Some(bytes) => bytes,
         None => http.file_bytes_max,
     };
@@ -209,33 +175,34 @@ fn http_settings<F: Fn(&str) -> Option<String>>(
     http.allowed_origins = env.list("STUDIO_ALLOWED_ORIGINS");
     let with_scheme = |origin: &&String| origin.contains("://") && !origin.ends_with('/');
     if let Some(origin) = http.allowed_origins.iter().find(|origin| !with_scheme(origin)) {
-        return Err(bad("STUDIO_ALLOWED_ORIGINS", origin, "must be like https://example.com"));
+        return Err(env.bad("STUDIO_ALLOWED_ORIGINS", origin, "must be like https://example.com"));
     }
     for proxy in env.list("STUDIO_TRUSTED_PROXIES") {
         let network = proxy
             .parse()
-            .map_err(|error| bad("STUDIO_TRUSTED_PROXIES", &proxy, format!("{error}")))?;
+            .map_err(|error| env.bad("STUDIO_TRUSTED_PROXIES", &proxy, format!("{error}")))?;
         http.trusted_proxies.push(network);
     }
     Ok(http)
 }
 
-fn studio_settings<F: Fn(&str) -> Option<String>>(
-    env: &Env<F>,
-    mode: Mode,
-) -> Result<Settings, ConfigError> {
+fn studio_settings(env: &Env<'_>, mode: Mode) -> Result<Settings, ConfigError> {
     let defaults = Settings::default();
     const COST: &str = "MAX_SESSION_COST_USD";
     let cost: Option<f64> = env.parsed(COST, "a number of US dollars, 0 = no limit")?;
     if let Some(cost) = cost.filter(|cost| !cost.is_finite() || *cost < 0.0) {
-        return Err(bad(COST, &cost.to_string(), "must be a number of US dollars, 0 = no limit"));
+        return Err(env.bad(
+            COST,
+            &cost.to_string(),
+            "must be a number of US dollars, 0 = no limit",
+        ));
     }
     let per_hour: Option<u32> =
         env.parsed("MAX_SESSIONS_PER_IP_PER_HOUR", "a whole number, 0 = no limit")?;
     const IDLE: &str = "STUDIO_LOCAL_IDLE_HOURS";
     let hours: Option<u32> = env.parsed(IDLE, "a whole number of hours over 0")?;
     if hours == Some(0) {
-        return Err(bad(IDLE, "0", "must be a whole number of hours over 0"));
+        return Err(env.bad(IDLE, "0", "must be a whole number of hours over 0"));
     }
     let cap = |name, default: Option<u32>| -> Result<Option<u32>, ConfigError> {
         let max: Option<u32> = env.parsed(name, "a whole number, 0 = no limit")?;
@@ -248,7 +215,7 @@ fn studio_settings<F: Fn(&str) -> Option<String>>(
     let wait = |name, default: Duration| -> Result<Duration, ConfigError> {
         let wanted = "a whole number of seconds over 0";
         match env.parsed::<u32>(name, wanted)? {
-            Some(0) => Err(bad(name, "0", format!("must be {wanted}"))),
+            Some(0) => Err(env.bad(name, "0", format!("must be {wanted}"))),
             seconds => Ok(seconds.map_or(default, |s| Duration::from_secs(s.into()))),
         }
     };
@@ -326,12 +293,10 @@ mod tests {
         assert_eq!(config.listen.port(), 5000);
         assert_eq!(config.data_dir, PathBuf::from("from-env"));
         assert_eq!(config.runtime, Runtime::Docker);
-        let args = ServeArgs {
-            port: Some(0),
-            data_dir: Some("from-args".into()),
-            sandbox: Some(Runtime::Local),
-            ..ServeArgs::default()
-        };
+        let args = ServeArgs::default()
+            .with("port", "0")
+            .with("data-dir", "from-args")
+            .with("sandbox", "local");
         let config = read(args, &env).unwrap();
         assert_eq!(config.listen.port(), 0);
         assert_eq!(config.data_dir, PathBuf::from("from-args"));

@@ -2,20 +2,38 @@ use std::str::FromStr;
 
 use clap::ValueEnum;
 
-use crate::ConfigError;
+use crate::{
+    ConfigError,
+    settings::{Layers, Setting},
+};
 
-/// The environment. An empty variable is one that is not set.
-pub(crate) struct Env<F> {
-    variable: F,
+/// Looks a variable up.
+type Find<'a> = dyn Fn(&str) -> Option<String> + 'a;
+
+/// What is set, by the names of variables. An empty variable is one that is not set.
+pub(crate) struct Env<'a> {
+    find: Box<Find<'a>>,
+    layers: Option<&'a Layers>,
 }
 
-impl<F: Fn(&str) -> Option<String>> Env<F> {
-    pub(crate) fn new(variable: F) -> Self {
-        Self { variable }
+impl<'a> Env<'a> {
+    /// Variables alone, for work without a server.
+    pub(crate) fn new(variable: impl Fn(&str) -> Option<String> + 'a) -> Self {
+        Self { find: Box::new(variable), layers: None }
+    }
+
+    /// What options, variables and the file set together.
+    pub(crate) fn of(layers: &'a Layers) -> Self {
+        let find = |name: &str| {
+            // What is read has to be in the table, or nobody learns of it.
+            debug_assert!(Setting::of_variable(name).is_some(), "{name} is in no line of SETTINGS");
+            layers.get(name).map(str::to_owned)
+        };
+        Self { find: Box::new(find), layers: Some(layers) }
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<String> {
-        (self.variable)(name).filter(|text| !text.is_empty())
+        (self.find)(name).filter(|text| !text.is_empty())
     }
 
     pub(crate) fn parsed<T: FromStr>(
@@ -25,7 +43,7 @@ impl<F: Fn(&str) -> Option<String>> Env<F> {
     ) -> Result<Option<T>, ConfigError> {
         let Some(text) = self.text(name) else { return Ok(None) };
         let parsed = text.parse().map(Some);
-        parsed.map_err(|_malformed| bad(name, &text, format!("must be {wanted}")))
+        parsed.map_err(|_malformed| self.bad(name, &text, format!("must be {wanted}")))
     }
 
     pub(crate) fn flag(&self, name: &'static str) -> Result<Option<bool>, ConfigError> {
@@ -33,7 +51,7 @@ impl<F: Fn(&str) -> Option<String>> Env<F> {
             None => Ok(None),
             Some("1") => Ok(Some(true)),
             Some("0") => Ok(Some(false)),
-            Some(other) => Err(bad(name, other, "must be 1 (on) or 0 (off)")),
+            Some(other) => Err(self.bad(name, other, "must be 1 (on) or 0 (off)")),
         }
     }
 
@@ -45,23 +63,28 @@ impl<F: Fn(&str) -> Option<String>> Env<F> {
     pub(crate) fn word<T: ValueEnum + Default>(
         &self,
         name: &'static str,
-        option: Option<T>,
     ) -> Result<T, ConfigError> {
-        if let Some(word) = option {
-            return Ok(word);
-        }
         let Some(text) = self.text(name) else { return Ok(T::default()) };
         T::from_str(&text, true).map_err(|_unknown| {
             let words: Vec<String> = T::value_variants()
                 .iter()
                 .filter_map(|word| Some(word.to_possible_value()?.get_name().to_owned()))
                 .collect();
-            bad(name, &text, format!("must be one of {}", words.join(", ")))
+            self.bad(name, &text, format!("must be one of {}", words.join(", ")))
         })
+    }
+
+    /// A value that a setting does not take, named as it was set.
+    pub(crate) fn bad(&self, name: &str, value: &str, reason: impl Into<String>) -> ConfigError {
+        match self.layers {
+            Some(layers) => layers.refused(name, value, reason.into()),
+            None => bad(name, value, reason),
+        }
     }
 }
 
-/// A value that a setting does not take.
+/// A value that a variable does not take.
 pub(crate) fn bad(name: impl Into<String>, value: &str, reason: impl Into<String>) -> ConfigError {
-    ConfigError::Value { name: name.into(), value: value.to_owned(), reason: reason.into() }
+    let origin = "environment".to_owned();
+    ConfigError::Value { name: name.into(), value: value.to_owned(), origin, reason: reason.into() }
 }

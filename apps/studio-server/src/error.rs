@@ -4,13 +4,23 @@ use std::{net::SocketAddr, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A value that the setting does not take.
-    #[error("{name}={value}: {reason}")]
+    #[error("{name}={value} ({origin}): {reason}")]
     Value {
-        /// The variable or option.
+        /// The variable, option, or name in the file.
         name: String,
+        /// Where it was set.
+        origin: String,
         /// What was given; never a secret's value.
         value: String,
         /// What it takes.
+        reason: String,
+    },
+    /// The configuration file cannot be used.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
         reason: String,
     },
     /// Settings that must not stand together.
@@ -55,6 +65,14 @@ pub enum StartError {
     /// The token key of the data directory is unusable.
     #[error("{}: {reason}; restore the file, or remove it to get a new key (all tokens given out so far become void)", file.display())]
     Key {
+        /// Which file.
+        file: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// HTTPS cannot be spoken with what was set.
+    #[error("{}: {reason}", file.display())]
+    Tls {
         /// Which file.
         file: PathBuf,
         /// What is wrong with it.

@@ -15,11 +15,15 @@ mod owner;
 mod process;
 mod server;
 mod service;
+mod settings;
+mod tls;
 pub mod tools;
 mod wire;
 
-pub use config::{Config, LogFormat, Runtime, ServeArgs};
+pub use config::{Config, LogFormat, Runtime};
 pub use error::{ConfigError, StartError};
 pub use process::main;
 pub use server::run;
 pub use service::ServiceAccess;
+pub use settings::{ServeArgs, check_config, show_config};
+pub use tls::TlsChoice;

@@ -24,11 +24,13 @@ fn serve(args: ServeArgs) -> Result<(), Box<dyn Error>> {
     let config = Config::read(args, |name| std::env::var(name).ok())?;
     logging::start(&config)?;
     more_files();
+    let scheme = config.tls.scheme();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let served: Result<(), StartError> = runtime.block_on(async {
         let stop = CancellationToken::new();
         tokio::spawn(stop_on_signals(stop.clone()));
-        run(config, stop, |address| say(&format!("Agent Studio listens on http://{address}"))).await
+        run(config, stop, |address| say(&format!("Agent Studio listens on {scheme}://{address}")))
+            .await
     });
     runtime.shutdown_timeout(LAST_GRACE);
     Ok(served?)

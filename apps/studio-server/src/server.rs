@@ -42,6 +42,8 @@ pub async fn run(
     let owner = streams.owner(&dir).await?;
     let provider = wire::provider(&config, &dir, &owner).await?;
 
+    let tls = config.tls.config(&dir)?;
+
     let mut http = config.http.clone();
     let abilities = provider.abilities();
     tracing::info!(sandbox.runtime = provider.name(), "sandboxes: {}", abilities.notice);
@@ -61,9 +63,12 @@ pub async fn run(
     let state = HttpState::new(studio.clone(), keys, http, stop.clone());
     tracing::info!("the operator's token is in {}", operator_token.display());
     let router = studio_http::router(state);
-    let serving = studio_http::serve(listener, router, ServeOptions::default(), stop);
+    let options = ServeOptions::default();
     ready(address);
-    serving.await;
+    match tls {
+        Some(tls) => studio_http::serve_tls(listener, tls, router, options, stop).await,
+        None => studio_http::serve(listener, router, options, stop).await,
+    }
 
     let stopping = async {
         studio.stop().await;

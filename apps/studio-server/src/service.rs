@@ -19,10 +19,7 @@ pub struct ServiceAccess {
 impl ServiceAccess {
     /// Reads `DS_URL`, `DS_SERVICE_ID` and `DS_SECRET`, each with `prefix` before it. `Ok(None)` =
     /// no service. The secret alone is none: it may be the key of tokens.
-    pub(crate) fn read<F: Fn(&str) -> Option<String>>(
-        env: &Env<F>,
-        prefix: &str,
-    ) -> Result<Option<Self>, ConfigError> {
+    pub(crate) fn read(env: &Env<'_>, prefix: &str) -> Result<Option<Self>, ConfigError> {
         let name = |name: &str| format!("{prefix}{name}");
         let [url, id, secret] =
             ["DS_URL", "DS_SERVICE_ID", "DS_SECRET"].map(|part| env.text(&name(part)));
@@ -48,11 +45,7 @@ impl ServiceAccess {
 
     /// The service at `url`; its id and secret as in [`Self::read`], without the prefix where
     /// those are not set.
-    pub(crate) fn at<F: Fn(&str) -> Option<String>>(
-        url: &str,
-        env: &Env<F>,
-        prefix: &str,
-    ) -> Result<Self, ConfigError> {
+    pub(crate) fn at(url: &str, env: &Env<'_>, prefix: &str) -> Result<Self, ConfigError> {
         let find = |name: &str| env.text(&format!("{prefix}{name}")).or_else(|| env.text(name));
         let (Some(id), Some(secret)) = (find("DS_SERVICE_ID"), find("DS_SECRET")) else {
             return Err(ConfigError::Together(format!(

@@ -189,7 +189,8 @@ pub fn token(
     lifetime: Duration,
     variable: impl Fn(&str) -> Option<String>,
 ) -> Result<String, ToolError> {
-    let config = Config::read(ServeArgs::default(), variable)?;
+    let config =
+        Config::read(ServeArgs::default().with("data-dir", dir.to_string_lossy()), variable)?;
     if config.token_key.is_none() && !dir.join("key").is_file() {
         return Err(ToolError::NoKey { dir: dir.to_owned() });
     }

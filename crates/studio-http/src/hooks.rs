@@ -19,7 +19,7 @@ use studio_flows::words::HookReply;
 use studio_ids::{HookProjectId, HookSecretId};
 
 use crate::{
-    HttpState, Problem,
+    Encrypted, HttpState, Problem,
     address::ClientAddress,
     body::{Checked, HookBody},
     hook_permit::{HookCaller, LocalUser, ProjectSecret, SetupCode},
@@ -79,7 +79,8 @@ pub(crate) async fn setup(
     LocalUser { authority }: LocalUser,
     parts: Parts,
 ) -> Response {
-    let studio = format!("http://{authority}");
+    let encrypted = parts.extensions.get::<Encrypted>().is_some();
+    let studio = format!("{}://{authority}", if encrypted { "https" } else { "http" });
     let script = match query(&parts, "uninstall") {
         None => setup_script(&studio, state.setup_codes().give().expose()),
         Some(_) => remove_script(&studio),

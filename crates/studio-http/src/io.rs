@@ -21,11 +21,13 @@ pub(crate) struct Deadlined<S> {
     patience: Duration,
     /// Runs while a write waits.
     waiting: Option<Pin<Box<Sleep>>>,
+    /// Runs while what was written waits to go out: what is to be encrypted waits there.
+    flushing: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> Deadlined<S> {
     pub(crate) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, waiting: None }
+        Self { stream, patience, waiting: None, flushing: None }
     }
 
     /// Turns a write that waits for too long into a failure.
@@ -76,7 +78,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Deadlined<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // A TCP stream has nothing to flush; a write that waits has its own deadline.
-        Pin::new(&mut self.stream).poll_flush(cx)
+        let poll = Pin::new(&mut self.stream).poll_flush(cx);
+        if poll.is_ready() {
+            self.flushing = None;
+            return poll;
+        }
+        let patience = self.patience;
+        let waits = self.flushing.get_or_insert_with(|| Box::pin(tokio::time::sleep(patience)));
+        ready!(waits.as_mut().poll(cx));
+        Poll::Ready(Err(io::ErrorKind::TimedOut.into()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

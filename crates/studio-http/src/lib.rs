@@ -41,5 +41,5 @@ pub(crate) use problem::Problem;
 pub use address::{BadNetwork, Network, PeerAddress};
 pub use openapi::openapi;
 pub use routes::{Policy, Route, router, routes};
-pub use serve::{ServeOptions, serve};
+pub use serve::{Encrypted, ServeOptions, serve, serve_tls};
 pub use state::{Creation, HttpSettings, HttpState};

@@ -11,7 +11,7 @@ use std::{
 use axum::{
     Router,
     body::{Body, HttpBody as _},
-    http::{Method, Version},
+    http::{HeaderValue, Method, Version},
     response::Response,
 };
 use hyper::{Request, body::Incoming, rt::Executor, service::service_fn};
@@ -23,6 +23,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
 };
+use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service as _;
 
@@ -40,6 +41,10 @@ const STREAMS_MAX: u32 = 256;
 /// Wait after an `accept` that failed: most often no file descriptor is left.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
 
+/// In a request's extensions: it came over TLS, so that a cookie may be marked `Secure`.
+#[derive(Clone, Copy, Debug)]
+pub struct Encrypted;
+
 /// How connections are treated.
 #[derive(Clone, Copy, Debug)]
 pub struct ServeOptions {
@@ -47,6 +52,8 @@ pub struct ServeOptions {
     pub head_patience: Duration,
     /// How long a client may take nothing of what is written to it.
     pub write_patience: Duration,
+    /// How long a client may take to agree on encryption.
+    pub handshake_patience: Duration,
     /// Most connections at once; more wait in the system's own queue.
     pub connections_max: usize,
     /// How long requests may go on after the stop.
@@ -58,16 +65,38 @@ impl Default for ServeOptions {
         Self {
             head_patience: Duration::from_secs(30),
             write_patience: Duration::from_secs(30),
+            handshake_patience: Duration::from_secs(10),
             connections_max: 16_384,
             grace: Duration::from_millis(300),
         }
     }
 }
 
+/// As [`serve()`], over TLS: HTTP/2 and HTTP/1.1 as the client asks in its first message (ALPN).
+pub async fn serve_tls(
+    listener: TcpListener,
+    tls: Arc<ServerConfig>,
+    app: Router,
+    options: ServeOptions,
+    stop: CancellationToken,
+) {
+    serve_all(listener, Some(tls.into()), app, options, stop).await;
+}
+
 /// Serves HTTP/1.1 and HTTP/2 (prior knowledge) until `stop`, then lets requests end for
 /// `options.grace`. Nothing of it runs any more when this returns.
 pub async fn serve(
     listener: TcpListener,
+    app: Router,
+    options: ServeOptions,
+    stop: CancellationToken,
+) {
+    serve_all(listener, None, app, options, stop).await;
+}
+
+async fn serve_all(
+    listener: TcpListener,
+    tls: Option<TlsAcceptor>,
     app: Router,
     options: ServeOptions,
     stop: CancellationToken,
@@ -81,6 +110,16 @@ pub async fn serve(
             seat = room.clone().acquire_owned() => seat,
         };
         let tracked = Tracked { tasks: tasks.clone(), hard_stop: hard_stop.clone() };
+        if let Some(tls) = &tls {
+            let (tls, app, stop) = (tls.clone(), app.clone(), stop.clone());
+            let serving = encrypted(tls, stream, peer, app, options, stop, tracked.clone());
+            let serving = Box::pin(serving);
+            tracked.execute(async move {
+                let _seat = seat;
+                serving.await;
+            });
+            continue;
+        }
         let serving = connection(stream, peer, app.clone(), options, stop.clone(), tracked.clone());
         // Boxed: held inline, each future around it would keep room for it twice, and a reader's
         // connection would cost 13 KiB instead of 4.
@@ -140,18 +179,7 @@ async fn connection(
     let io = TokioIo::new(Deadlined::new(socket.clone(), options.write_patience));
     let lent = socket.clone();
     let service = service_fn(move |request| answer(app.clone(), request, peer, lent.clone()));
-    let mut builder = Builder::new(tracked);
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(options.head_patience)
-        .max_buf_size(BUFFER_BYTES_MAX);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .max_concurrent_streams(STREAMS_MAX)
-        .keep_alive_interval(options.write_patience)
-        .keep_alive_timeout(options.write_patience);
+    let builder = builder(tracked, options);
     let serving = builder.serve_connection(io, service);
     tokio::pin!(serving);
     let ended = tokio::select! {
@@ -171,6 +199,75 @@ async fn connection(
             tracing::debug!(error = %error, "a connection ended: {error}");
             None
         }
+    }
+}
+
+/// How connections are read, whatever lies under them.
+fn builder(tracked: Tracked, options: ServeOptions) -> Builder<Tracked> {
+    let mut builder = Builder::new(tracked);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.head_patience)
+        .max_buf_size(BUFFER_BYTES_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(options.write_patience)
+        .keep_alive_timeout(options.write_patience);
+    builder
+}
+
+/// Agrees on encryption and serves the connection to its end.
+async fn encrypted(
+    tls: TlsAcceptor,
+    stream: TcpStream,
+    peer: SocketAddr,
+    app: Router,
+    options: ServeOptions,
+    stop: CancellationToken,
+    tracked: Tracked,
+) {
+    // Events are small and wanted now. Fails only for a connection that is gone already.
+    let _ = stream.set_nodelay(true);
+    let agreed = tokio::select! {
+        () = stop.cancelled() => return,
+        agreed = tokio::time::timeout(options.handshake_patience, tls.accept(stream)) => agreed,
+    };
+    let stream = match agreed {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::debug!(error = %error, "no encryption was agreed on: {error}");
+            return;
+        }
+        Err(_elapsed) => {
+            tracing::debug!("a client took too long to agree on encryption");
+            return;
+        }
+    };
+    let io = TokioIo::new(Deadlined::new(stream, options.write_patience));
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(PeerAddress(peer));
+        request.extensions_mut().insert(Encrypted);
+        // Addresses that answers tell of are made of it.
+        request.headers_mut().insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        let mut app = app.clone();
+        app.call(request.map(Body::new))
+    });
+    let builder = builder(tracked, options);
+    let serving = builder.serve_connection(io, service);
+    tokio::pin!(serving);
+    let ended = tokio::select! {
+        ended = serving.as_mut() => ended,
+        () = stop.cancelled() => {
+            serving.as_mut().graceful_shutdown();
+            serving.await
+        }
+    };
+    if let Err(error) = ended {
+        // A client that went away is no failure of ours.
+        tracing::debug!(error = %error, "a connection ended: {error}");
     }
 }
 

@@ -161,6 +161,8 @@ const FEW_KNOW: &[(&str, &[&str])] = &[
         ],
     ),
     ("ring", &["studio-auth", "studio-sandbox-docker", "studio-github", "studio-testkit"]),
+    ("rcgen", &["studio-server"]),
+    ("tokio-rustls", &["studio-http", "studio-server"]),
     ("tracing-subscriber", &["studio-server", "studio-cli"]),
 ];
 
