@@ -6,7 +6,7 @@
 //!
 //! Reading order: [`table`] (a figure), [`client`] (what stands for browsers and hooks),
 //! [`world`] (a server and its sessions), then a file for each group of figures: [`limits`],
-//! [`start`], [`hooks`], [`readers`], [`replay`], [`sandboxes`].
+//! [`start`], [`hooks`], [`readers`], [`routes`], [`replay`], [`sandboxes`].
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a tool that prints")]
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "it may end by a panic")]
 
@@ -15,6 +15,7 @@ mod hooks;
 mod limits;
 mod readers;
 mod replay;
+mod routes;
 mod sandboxes;
 mod start;
 mod table;
@@ -34,6 +35,7 @@ fn main() {
         start::run(&mut table).await;
         hooks::run(&mut table).await;
         readers::run(&mut table).await;
+        routes::run(&mut table).await;
         replay::run(&mut table).await;
         sandboxes::run(&mut table).await;
         table.print();
