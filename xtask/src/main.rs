@@ -8,6 +8,7 @@ mod checks;
 mod lanes;
 mod machine;
 mod node;
+mod python;
 mod setup;
 mod step;
 

@@ -56,7 +56,7 @@ fn install(folder: &str) -> Done<PathBuf> {
 }
 
 /// FNV-1a: tells one content from another, for a name. studio-testkit has the same.
-fn hash(bytes: &[u8]) -> u64 {
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3))

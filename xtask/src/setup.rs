@@ -9,6 +9,7 @@ use crate::machine::{
     cache_dir, engine_socket, has_program, is_debian, is_root, ping_engine, pinned, root,
 };
 use crate::node;
+use crate::python;
 use crate::step::{Done, run_quietly, step};
 
 /// A program that the tests or the image recipes start, and the Debian package that has it.
@@ -21,6 +22,8 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("node", "nodejs"),
     ("npm", "npm"),
     ("openssl", "openssl"),
+    ("python3", "python3"),
+    ("pip3", "python3-pip"),
     ("curl", "curl"),
     ("docker", "docker.io"),
 ];
@@ -38,6 +41,7 @@ pub(crate) fn run() -> Done {
     let claude = step("Claude Code", claude)?;
     step("sandbox images", || images(&claude))?;
     step("npm packages", node::packages)?;
+    step("Python packages", python::packages)?;
     println!("==> setup: ready after {:.1} s", start.elapsed().as_secs_f64());
     Ok(())
 }

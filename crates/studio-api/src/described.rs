@@ -89,7 +89,7 @@ impl Described for CreateSession {
                     "description": "The model; the server's choice when absent.",
                 },
                 "budgetUsd": {
-                    "type": "number", "exclusiveMinimum": 0, "maximum": 1e12,
+                    "type": "number", "exclusiveMinimum": 0,
                     "description": "US dollars that the session may cost.",
                 },
                 "permissions": {
@@ -230,7 +230,7 @@ fn modes(names: &[&str]) -> Value {
                 "electricUrl": matching(HTTP, KEY_UNITS_MAX),
                 "sourceId": plain(1, SHORT_UNITS_MAX),
                 "secret": plain(1, KEY_UNITS_MAX),
-                "claimId": plain(1, SHORT_UNITS_MAX),
+                "claimId": plain(usize::from(*name == "claim"), SHORT_UNITS_MAX),
             }),
         )
     });
@@ -360,18 +360,19 @@ impl Described for AppendEvent {
             object(&all, properties)
         };
         let (words, id) = (json!({ "type": "string" }), json!({ "type": "string" }));
+        let maybe = json!({ "type": ["string", "null"] });
         let levels =
             ["plan", "approve", "task", "build", "fix", "done", "system", "error", "verbose"];
         json!({ "oneOf": [
             event("log", &["level", "message"], json!({ "level": { "enum": levels }, "message": words })),
-            event("assistant_message", &["text"], json!({ "text": words, "agent": words })),
-            event("assistant_thinking", &["text"], json!({ "text": words, "agent": words })),
+            event("assistant_message", &["text"], json!({ "text": words, "agent": maybe })),
+            event("assistant_thinking", &["text"], json!({ "text": words, "agent": maybe })),
             event("pre_tool_use", &["tool_name", "tool_use_id", "tool_input"],
-                json!({ "tool_name": words, "tool_use_id": id, "tool_input": true, "agent": words })),
+                json!({ "tool_name": words, "tool_use_id": id, "tool_input": true, "agent": maybe })),
             event("post_tool_use", &["tool_use_id", "tool_response"],
-                json!({ "tool_use_id": id, "tool_name": words, "tool_response": words, "error": words })),
+                json!({ "tool_use_id": id, "tool_name": maybe, "tool_response": words, "error": maybe })),
             event("post_tool_use_failure", &["tool_use_id", "tool_name", "error"],
-                json!({ "tool_use_id": id, "tool_name": words, "error": words, "agent": words })),
+                json!({ "tool_use_id": id, "tool_name": words, "error": words, "agent": maybe })),
             event("todo_write", &["tool_use_id", "todos"],
                 json!({ "tool_use_id": id, "todos": { "type": "array" } })),
             event("git_checkpoint", &["commitHash", "message"],

@@ -4,7 +4,7 @@
 //! [`ModelServer`] (the scripted model that real agents talk to), [`StudioServer`] (the server
 //! program: started, killed, restarted), [`SseReader`] (a reader of server-sent events that can be
 //! cut and resumed), [`NodeTool`] and [`run_conformance_suite`] (the official tools of the Durable
-//! Streams protocol), [`template_packages`] (what the app of a new project is built with), [`wait_for`] (bounded polling where no event exists).
+//! Streams protocol), [`schemathesis`] (tries what the OpenAPI document tells), [`template_packages`] (what the app of a new project is built with), [`wait_for`] (bounded polling where no event exists).
 //!
 //! For what cannot be had in a test: [`GitHubServer`], [`ElectricServer`].
 //!
@@ -18,6 +18,7 @@ mod model_server;
 pub mod needs;
 mod node;
 mod processes;
+mod python;
 mod server;
 mod sse;
 mod wait;
@@ -29,6 +30,7 @@ pub use github::{GitHubRequest, GitHubServer, GitHubTrouble, RsaKey};
 pub use model_server::ModelServer;
 pub use node::{NodeTool, template_packages};
 pub use processes::processes_under;
+pub use python::schemathesis;
 pub use server::{ServerBuilder, StudioServer};
 pub use sse::{SseError, SseEvent, SseItem, SseParser, SseReader};
 pub use wait::wait_for;

@@ -95,7 +95,7 @@ fn installed(tool: &Path) -> PathBuf {
 }
 
 /// FNV-1a, as in xtask's `node.rs`.
-fn hash(bytes: &[u8]) -> u64 {
+pub(crate) fn hash(bytes: &[u8]) -> u64 {
     bytes
         .iter()
         .fold(0xcbf2_9ce4_8422_2325, |hash, b| (hash ^ u64::from(*b)).wrapping_mul(0x100_0000_01b3))

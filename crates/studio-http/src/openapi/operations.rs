@@ -68,7 +68,20 @@ fn sessions() -> Vec<Operation> {
     };
     const ONE: &str = "/api/sessions/{id}";
     let count = |max: usize, usual: usize| json!({ "type": "integer", "minimum": 1, "maximum": max, "default": usual });
-    let name = json!({ "type": "string", "maxLength": 500 });
+    let name = json!({ "type": "string" });
+    let event = json!({
+        "type": "object",
+        "description": "One event of the stream.",
+        "required": ["data"],
+        "properties": {
+            "id": { "type": "string", "description": "The place after it." },
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": { "$ref": "#/components/schemas/SessionEvent" },
+            },
+        },
+    });
     vec![
         op(POST, "/api/sessions", "createSession", "Give an agent something to do")
             .about("The session exists when this answers; it is prepared afterwards, and its events tell how far that is.")
@@ -102,7 +115,7 @@ fn sessions() -> Vec<Operation> {
             .fails(&[ErrorCode::TooManyRunning, SessionEnded, SandboxNotRunning, NoCredentials, BudgetExceeded, QueueFull, AgentUnreachable, SandboxFailed]),
         op(POST, "/api/sessions/{id}/respond", "respond", "Answer a gate")
             .about("The first answer wins; the same one again is a success, another is 409. This answers once the answer is delivered.")
-            .header("X-Participant-Id", name.clone(), "Who answers, unverified; only with the name.")
+            .header("X-Participant-Id", name.clone(), "Who answers, unverified. Taken only with the name, and when both have at most 500 characters.")
             .header("X-Participant-Name", name, "What they call themselves.")
             .takes::<Respond>()
             .answers(200, examples::done())
@@ -123,7 +136,7 @@ fn sessions() -> Vec<Operation> {
             .about("Server-sent events: `id` is the place in the log, `data` an object of the schema SessionEvent. After the last event the stream waits for more; a comment breaks a silence of 15 s.")
             .header("Last-Event-ID", json!({ "type": "string" }), "The `id` of the last event that was seen; wins over `offset`.")
             .query("offset", json!({ "type": "string", "default": "-1" }), "The same, `-1` (the beginning) or `now`.")
-            .answers_raw(200, "`text/event-stream`.", Some(("text/event-stream", json!({ "type": "string" }), Some(examples::sse().into()))))
+            .answers_raw(200, "`text/event-stream`.", Some(("text/event-stream", event, Some(examples::sse().into()))))
             .fails(&[BadOffset]),
         op(GET, "/api/sessions/{id}/gates", "gates", "What waits for a person").answers(200, examples::gates()),
         op(GET, "/api/sessions/{id}/queue", "queue", "What waits for the agent").answers(200, examples::queue()),
@@ -140,7 +153,7 @@ fn sessions() -> Vec<Operation> {
             .about("It gets a new id and is complete. A file that is refused leaves nothing.")
             .takes_raw("application/x-ndjson", &json!({ "type": "string" }), Some(examples::export()))
             .answers(201, examples::imported())
-            .fails(&[BadRequest, RequestTimeout, BodyTooLarge, UnsupportedMediaType, StreamsUnavailable, TakenOver, Stopping]),
+            .fails(&[BadRequest, ErrorCode::ValidationFailed, RequestTimeout, BodyTooLarge, UnsupportedMediaType, StreamsUnavailable, TakenOver, Stopping]),
     ]
 }
 

@@ -54,8 +54,8 @@ pub(super) fn operations() -> Vec<Operation> {
             .header("Stream-Forked-From", text(), "The stream that it begins like.")
             .header("Stream-Fork-Offset", text(), "Up to which place.")
             .takes_raw("*/*", &json!({}), None)
-            .answers_raw(200, "It is there already, just like that.", None)
-            .answers_raw(201, "It is made.", None)
+            .answers_raw(200, "It is there already, just like that. The content type is the stream's, the body empty.", None)
+            .answers_raw(201, "It is made. The content type is the stream's, the body empty.", None)
             .with_header("Location", "Its address.")
             .with_header("Stream-Next-Offset", "The place after what stands in it.")
             .stream_fails(&[(404, "not_found"), (409, "conflict"), (410, "gone")]),
