@@ -38,12 +38,15 @@ async fn a_session_is_removed_while_its_sandbox_is_being_made() {
     for step in 0..6 {
         let spec = spec();
         let (provider, wanted) = (studio.provider.clone(), spec.clone());
-        let making =
-            tokio::spawn(async move { provider.create(&wanted, silence()).await.map(drop) });
+        let mut making =
+            Box::pin(async move { provider.create(&wanted, silence()).await.map(drop) });
+        // Its first step enters the creation: a removal before it would have nothing to remove.
+        assert!(futures::poll!(&mut making).is_pending());
+        let making = tokio::spawn(making);
         tokio::time::sleep(Duration::from_millis(step * 50)).await;
         studio.provider.destroy_session(spec.session).await.unwrap();
         assert_eq!(studio.containers().await, [""; 0], "at step {step}");
-        // It came too late, or it says that what it made is gone.
+        // It was made and then removed, or it says that it is gone.
         if let Err(error) = making.await.unwrap() {
             assert!(matches!(error, SandboxError::Gone { .. }), "{error:?}");
         }

@@ -1,7 +1,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
 };
 
 use bytes::Bytes;
@@ -17,12 +17,41 @@ use super::{
 /// An engine that keeps everything in memory and can be told to fail: for tests of the rules
 /// above the seam.
 #[derive(Debug, Default)]
-pub struct MemoryEngine(Mutex<Rows>);
+pub struct MemoryEngine {
+    rows: Mutex<Rows>,
+    waiting: Waiting,
+}
+
+/// Who wants the rows and does not have them yet.
+#[derive(Debug, Default)]
+struct Waiting {
+    count: Mutex<usize>,
+    one_more: Condvar,
+}
+
+impl Waiting {
+    fn count(&self) -> MutexGuard<'_, usize> {
+        self.count.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// See [`MemoryEngine::pause`].
 #[derive(Debug)]
 #[must_use]
-pub struct Pause<'a>(#[expect(dead_code, reason = "held for its drop")] MutexGuard<'a, Rows>);
+pub struct Pause<'a> {
+    waiting: &'a Waiting,
+    #[expect(dead_code, reason = "held for its drop")]
+    rows: MutexGuard<'a, Rows>,
+}
+
+impl Pause<'_> {
+    /// Blocks until somebody waits for the end of the pause.
+    pub fn until_asked(&self) {
+        let count = self.waiting.count();
+        let waited = self.waiting.one_more.wait_while(count, |count| *count == 0);
+        drop(waited.unwrap_or_else(PoisonError::into_inner));
+    }
+}
 
 #[derive(Debug, Default)]
 struct Rows {
@@ -56,7 +85,7 @@ impl MemoryEngine {
 
     /// Lets everybody wait who asks the engine for something, until the guard is dropped.
     pub fn pause(&self) -> Pause<'_> {
-        Pause(self.rows())
+        Pause { waiting: &self.waiting, rows: self.rows() }
     }
 
     /// How many commits were made.
@@ -71,7 +100,11 @@ impl MemoryEngine {
     }
 
     fn rows(&self) -> MutexGuard<'_, Rows> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        *self.waiting.count() += 1;
+        self.waiting.one_more.notify_all();
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        *self.waiting.count() -= 1;
+        rows
     }
 
     fn open_rows(&self) -> Result<MutexGuard<'_, Rows>, EngineError> {
