@@ -315,6 +315,7 @@ impl Pair {
             }
             Step::Wait(units) => {
                 self.time.0.fetch_add(units * UNIT_MS, Ordering::SeqCst);
+                self.take_away().await;
             }
             Step::Append { stream, sizes } => self.append(stream, batch(&sizes, salt), None).await,
             Step::Produce { stream, producer, epoch, seq, sizes } => {
@@ -366,6 +367,15 @@ impl Pair {
                 (self.real, self.engine) = open(copy.path(), &self.time);
                 self.dir = copy;
             }
+        }
+    }
+
+    /// Lets both take away what is over by now. Each does so when it comes to it, and until then a
+    /// deleted stream is kept by a fork whose time is over, too.
+    async fn take_away(&self) {
+        self.real.ready().await.unwrap();
+        for stream in 0..4 {
+            self.model.head(&path(stream)).await.ok();
         }
     }
 
