@@ -41,7 +41,7 @@ const LANES: [Lane; 2] = [
     },
 ];
 
-/// Runs every test of the workspace, documentation tests too.
+/// Runs every test of the workspace.
 pub(crate) fn run_all(cargo: fn() -> Command) -> Done {
     let unreadable = |error: io::Error| format!("the tests' folders cannot be listed: {error}");
     let (lanes, last) = names().map_err(unreadable)?;
@@ -52,9 +52,7 @@ pub(crate) fn run_all(cargo: fn() -> Command) -> Done {
     }
     let mut others = tests(cargo(), &last);
     others.args(["--lib", "--bins"]);
-    let mut documentation = cargo();
-    documentation.args(["test", "--workspace", "--no-fail-fast", "--doc"]);
-    let mut done = vec![run(&mut others), run(&mut documentation)];
+    let mut done = vec![run(&mut others)];
     for lane in under_way {
         done.push(lane.join().unwrap_or_else(|_| Err("a lane of the tests broke".to_owned())));
     }

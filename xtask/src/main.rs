@@ -20,7 +20,7 @@ Usage: cargo xtask COMMAND
   setup          install what the tests need and is missing here: system packages, a running
                  Docker engine, the agents' programs, the sandbox images, the npm packages
                  that tests need; nothing is done twice
-  test           setup, then everything: format, lints, tests, documentation tests
+  test           setup, then everything: format, lints, tests
   test ARGS...   setup, then only `cargo test ARGS...`, for example: test -p studio-flows
   bench          setup, then the benchmarks: about twelve minutes
   bench WORDS... setup, then only the figures whose names have one of WORDS: bench start fan-out

@@ -1,6 +1,6 @@
 //! What every crate of this workspace has.
 
-use tidy::{Member, assert_none, members, read};
+use tidy::{Member, assert_none, files, members, read, root};
 use toml::Value;
 
 /// The shortest README text, in characters below the title, that can tell what a crate is for.
@@ -89,4 +89,30 @@ fn no_test_is_skipped() {
         }
     }
     assert_none("a test that cannot run must fail and say what is missing", &breaches);
+}
+
+#[test]
+fn no_example_stands_where_nothing_runs_it() {
+    // One program of documentation tests a crate would be built and started for nothing.
+    check("crates whose `[lib]` does not say `doctest = false`", |member| {
+        let is_library = member.dir.join("src/lib.rs").is_file();
+        let says = member.manifest.get("lib").and_then(|lib| lib.get("doctest"));
+        !is_library || says == Some(&Value::Boolean(false))
+    });
+    let mut breaches = Vec::new();
+    for file in files().iter().filter(|file| file.extension().is_some_and(|end| end == "rs")) {
+        let mut fenced = false;
+        for (at, line) in read(&root().join(file)).lines().enumerate() {
+            let line = line.trim_start();
+            let Some(said) = line.strip_prefix("///").or_else(|| line.strip_prefix("//!")) else {
+                continue;
+            };
+            let Some(kind) = said.trim_start().strip_prefix("```") else { continue };
+            if !fenced && !kind.starts_with("text") {
+                breaches.push(format!("{}:{}", file.display(), at + 1));
+            }
+            fenced = !fenced;
+        }
+    }
+    assert_none("code in comments (it belongs into the crate's `examples`)", &breaches);
 }
