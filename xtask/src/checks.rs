@@ -2,8 +2,8 @@
 
 use std::process::Command;
 
-use crate::lanes;
 use crate::machine::root;
+use crate::programs;
 use crate::step::{Done, run, step};
 
 /// The lints of the workspace; a warning is an error.
@@ -33,7 +33,7 @@ pub(crate) fn test(args: &[String]) -> Done {
             failed.push(name);
         }
     }
-    if let Err(why) = step("tests", || lanes::run_all(cargo)) {
+    if let Err(why) = step("tests", || programs::run_all(cargo())) {
         println!("    {why}");
         failed.push("tests");
     }

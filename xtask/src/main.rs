@@ -1,13 +1,13 @@
 //! Set-up, tests and benchmarks of this workspace. `cargo xtask` lists the commands.
 //!
 //! Reading order: this file (what can be asked), [`setup`] (what the tests need of a machine),
-//! [`checks`] (what is run), [`lanes`] (tests side by side), [`step`] (how a step is told and timed), [`machine`] (what is here).
+//! [`checks`] (what is run), [`programs`] (tests side by side), [`step`] (how a step is told and timed), [`machine`] (what is here).
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a command speaks to a person")]
 
 mod checks;
-mod lanes;
 mod machine;
 mod node;
+mod programs;
 mod python;
 mod setup;
 mod step;
