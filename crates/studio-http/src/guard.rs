@@ -1,8 +1,10 @@
 //! Which names and which pages may talk to this server (`D30-4`): a page of somebody else must
 //! not drive it, and a name that was bent to this address (DNS rebinding) must not read it.
 
+use std::future::Future;
+
 use axum::{
-    extract::{Request, State},
+    extract::Request,
     http::{
         HeaderValue, Method, StatusCode,
         header::{
@@ -12,27 +14,26 @@ use axum::{
         },
         request::Parts,
     },
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use studio_api::ErrorCode;
 
-use crate::{HttpSettings, HttpState, Problem, streams};
+use crate::{HttpSettings, Problem, streams};
 
 /// What a page of an allowed origin may send.
 const ALLOWED_HEADERS: &str =
     "authorization, content-type, last-event-id, x-participant-id, x-participant-name";
 
 /// Refuses foreign hosts and foreign pages, and says the same few things with every answer.
-pub(crate) async fn guard(
-    State(state): State<HttpState>,
+pub(crate) async fn guard<F: Future<Output = Response>>(
+    settings: &HttpSettings,
     request: Request,
-    next: Next,
+    next: impl FnOnce(Request) -> F,
 ) -> Response {
     let (parts, body) = request.into_parts();
     let is_api = is_api(parts.uri.path());
     let mut granted = None;
-    let mut response = match check(&parts, is_api, state.settings()) {
+    let mut response = match check(&parts, is_api, settings) {
         Err(problem) => problem.into_response(),
         Ok(origin) => {
             granted = origin;
@@ -40,7 +41,7 @@ pub(crate) async fn guard(
             if granted.is_some() && is_preflight(&parts) && !streams::is_below(parts.uri.path()) {
                 preflight()
             } else {
-                next.run(Request::from_parts(parts, body)).await
+                next(Request::from_parts(parts, body)).await
             }
         }
     };

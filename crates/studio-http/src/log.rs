@@ -1,11 +1,10 @@
 //! What the log is told of requests: each failure once, here at the edge, with every cause.
 //! Paths without their query, because tokens may stand there.
 
-use std::{any::Any, error::Error, iter, panic::AssertUnwindSafe, time::Instant};
+use std::{any::Any, error::Error, future::Future, iter, panic::AssertUnwindSafe, time::Instant};
 
 use axum::{
     extract::Request,
-    middleware::Next,
     response::{IntoResponse, Response},
 };
 use futures::FutureExt as _;
@@ -14,11 +13,14 @@ use studio_api::ErrorCode;
 use crate::{Problem, problem::Cause};
 
 /// Logs failures with their causes, and every request at debug level.
-pub(crate) async fn log(request: Request, next: Next) -> Response {
+pub(crate) async fn log<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let method = request.method().clone();
     let path = request.uri().path().to_owned();
     let began = Instant::now();
-    let response = next.run(request).await;
+    let response = next(request).await;
     let status = response.status();
     if let Some(Cause(cause)) = response.extensions().get::<Cause>() {
         let why = causes(cause.as_ref());
@@ -36,9 +38,12 @@ pub(crate) async fn log(request: Request, next: Next) -> Response {
 }
 
 /// A handler that panics is a bug of ours: the client gets an answer and the server goes on.
-pub(crate) async fn catch_panics(request: Request, next: Next) -> Response {
+pub(crate) async fn catch_panics<F: Future<Output = Response>>(
+    request: Request,
+    next: impl FnOnce(Request) -> F,
+) -> Response {
     let path = request.uri().path().to_owned();
-    match AssertUnwindSafe(next.run(request)).catch_unwind().await {
+    match AssertUnwindSafe(next(request)).catch_unwind().await {
         Ok(response) => response,
         Err(panic) => {
             let why = words(panic.as_ref());

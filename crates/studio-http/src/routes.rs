@@ -1,7 +1,9 @@
 use axum::{
     Router,
+    extract::{Request, State},
     http::Method,
-    middleware::{from_fn, from_fn_with_state},
+    middleware::{Next, from_fn_with_state},
+    response::Response,
     routing::{MethodRouter, delete, get, options, patch, post, put},
 };
 
@@ -127,8 +129,13 @@ pub fn router(state: HttpState) -> Router {
     router
         .fallback(system::unknown)
         .method_not_allowed_fallback(system::wrong_method)
-        .layer(from_fn(log::catch_panics))
-        .layer(from_fn_with_state(state.clone(), guard::guard))
-        .layer(from_fn(log::log))
+        .layer(from_fn_with_state(state.clone(), around))
         .with_state(state)
+}
+
+/// What is done around every handler. One layer, because each is a boxed future and a copy of the
+/// service behind it for every request.
+async fn around(State(state): State<HttpState>, request: Request, next: Next) -> Response {
+    let handle = |request| log::catch_panics(request, |request| next.run(request));
+    log::log(request, |request| guard::guard(state.settings(), request, handle)).await
 }

@@ -24,7 +24,10 @@ use tokio::{
     sync::Semaphore,
 };
 use tokio_rustls::{TlsAcceptor, rustls::ServerConfig};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::{
+    sync::CancellationToken,
+    task::{AbortOnDropHandle, TaskTracker},
+};
 use tower::Service as _;
 
 use crate::{
@@ -40,6 +43,13 @@ const BUFFER_BYTES_MAX: usize = 64 * 1024;
 const STREAMS_MAX: u32 = 256;
 /// Wait after an `accept` that failed: most often no file descriptor is left.
 const ACCEPT_BACK_OFF: Duration = Duration::from_millis(50);
+
+/// How long the runtime's timer sleeps at most.
+///
+/// A timer that ends before all others wakes the thread that waits for them, and every request
+/// makes such timers (for its head, for its body) and drops them a moment later. While something is
+/// due this soon anyway, none of them wakes anybody.
+const TIMER_LOOKS_EVERY: Duration = Duration::from_millis(500);
 
 /// In a request's extensions: it came over TLS, so that a cookie may be marked `Secure`.
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +111,11 @@ async fn serve_all(
     options: ServeOptions,
     stop: CancellationToken,
 ) {
+    let _looks = AbortOnDropHandle::new(tokio::spawn(async {
+        loop {
+            tokio::time::sleep(TIMER_LOOKS_EVERY).await;
+        }
+    }));
     let tasks = TaskTracker::new();
     let hard_stop = CancellationToken::new();
     let room = Arc::new(Semaphore::new(options.connections_max));

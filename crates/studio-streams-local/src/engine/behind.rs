@@ -6,8 +6,15 @@ use super::EngineError;
 /// tables waits for it: it was perhaps answered for.
 #[derive(Debug, Default)]
 pub(super) struct Behind {
-    state: Mutex<State>,
+    now: Mutex<Now>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Now {
+    state: State,
+    /// Readers that wait; without any, telling them is a system call for nobody.
+    waiting: usize,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,19 +30,28 @@ enum State {
 impl Behind {
     /// A commit is in the journal.
     pub(super) fn begin(&self) {
-        *self.state() = State::Behind;
+        self.now().state = State::Behind;
     }
 
     /// It is in the tables too, or never will be.
     pub(super) fn end(&self, is_applied: bool) {
-        *self.state() = if is_applied { State::Level } else { State::ForGood };
-        self.changed.notify_all();
+        let mut now = self.now();
+        now.state = if is_applied { State::Level } else { State::ForGood };
+        if 0 < now.waiting {
+            self.changed.notify_all();
+        }
     }
 
     /// Waits until the tables hold what was committed before this call.
     pub(super) fn wait(&self) -> Result<(), EngineError> {
-        let state = self.changed.wait_while(self.state(), |state| *state == State::Behind);
-        match *state.unwrap_or_else(PoisonError::into_inner) {
+        let mut now = self.now();
+        if now.state == State::Behind {
+            now.waiting += 1;
+            let waited = self.changed.wait_while(now, |now| now.state == State::Behind);
+            now = waited.unwrap_or_else(PoisonError::into_inner);
+            now.waiting -= 1;
+        }
+        match now.state {
             State::Level | State::Behind => Ok(()),
             State::ForGood => Err(EngineError::Failed {
                 tried: "read what was written last",
@@ -46,8 +62,8 @@ impl Behind {
         }
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn now(&self) -> MutexGuard<'_, Now> {
+        self.now.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

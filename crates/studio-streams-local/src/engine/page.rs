@@ -38,24 +38,45 @@ fn position(
     Ok(records.ends_at(part.id, at)?.then_some(at))
 }
 
-/// Gathers records until they make a page.
+/// Gathers records until they make a page. They lie in one buffer: one allocation for all of them.
 struct PageOf {
-    records: Vec<(u64, Bytes)>,
-    bytes: usize,
+    /// Where each ends, in the stream and in the buffer.
+    ends: Vec<(u64, usize)>,
+    buffer: Vec<u8>,
     max: usize,
     bytes_max: usize,
 }
 
+/// Room to begin with for each record that is asked for.
+const RECORD_BYTES: usize = 512;
+
 impl PageOf {
+    /// `bytes_there`: as much as there is to be read at most.
+    fn new(max: usize, bytes_max: usize, bytes_there: u64) -> Self {
+        let there = usize::try_from(bytes_there).unwrap_or(usize::MAX);
+        let room = bytes_max.min(there).min(max.saturating_mul(RECORD_BYTES));
+        Self { ends: Vec::new(), buffer: Vec::with_capacity(room), max, bytes_max }
+    }
+
     /// Takes the record unless the page is full; says whether it did.
     fn take(&mut self, end: u64, data: &[u8]) -> bool {
-        let full = self.max <= self.records.len()
-            || (!self.records.is_empty() && self.bytes_max < self.bytes + data.len());
+        let full = self.max <= self.ends.len()
+            || (!self.ends.is_empty() && self.bytes_max < self.buffer.len() + data.len());
         if !full {
-            self.bytes += data.len();
-            self.records.push((end, Bytes::copy_from_slice(data)));
+            self.buffer.extend_from_slice(data);
+            self.ends.push((end, self.buffer.len()));
         }
         !full
+    }
+
+    fn records(self) -> Vec<(u64, Bytes)> {
+        let (buffer, mut from) = (Bytes::from(self.buffer), 0);
+        let record = |(end, to)| {
+            let data = buffer.slice(from..to);
+            from = to;
+            (end, data)
+        };
+        self.ends.into_iter().map(record).collect()
     }
 }
 
@@ -67,7 +88,11 @@ pub(super) fn read(
 ) -> Result<Answer, EngineError> {
     let Some(at) = position(records, &row, ask.place)? else { return Ok(Answer::NoPlace { row }) };
     let (max, bytes_max) = (ask.max, ask.bytes_max);
-    let mut page = PageOf { records: Vec::new(), bytes: 0, max, bytes_max };
+    let there = match ask.way {
+        Way::On => row.tail.saturating_sub(at),
+        Way::Back => at,
+    };
+    let mut page = PageOf::new(max, bytes_max, there);
     if 0 < max {
         let mut wants_more = |part: Part| {
             let mut take = |end, data: &[u8]| page.take(end, data);
@@ -90,7 +115,7 @@ pub(super) fn read(
             }
         }
     }
-    let mut records = page.records;
+    let mut records = page.records();
     let next = match (ask.way, records.last()) {
         (_, None) => at,
         (Way::On, Some((end, _))) => *end,
