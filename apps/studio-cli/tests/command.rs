@@ -12,6 +12,7 @@ use std::{
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use studio_testkit::lasting_port;
 use support::{Ends, serve_at, studio};
 
 /// Longer than anything here takes.
@@ -33,7 +34,8 @@ async fn told(server: &str, session: &Value, text: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn tail_goes_on_where_it_was_when_the_server_comes_back() {
     let dir = tempfile::tempdir().unwrap();
-    let (server, address) = serve(dir.path(), 0);
+    let port = lasting_port();
+    let (server, address) = serve(dir.path(), port);
     let created = reqwest::Client::new().post(format!("{address}/api/sessions/local")).send();
     let session: Value = created.await.unwrap().json().await.unwrap();
     let id = session["sessionId"].as_str().unwrap();
@@ -59,7 +61,6 @@ async fn tail_goes_on_where_it_was_when_the_server_comes_back() {
     assert_eq!(next(), "two");
 
     drop(server); // kill -9
-    let port = address.rsplit(':').next().unwrap().parse().unwrap();
     let (_server, address) = serve(dir.path(), port);
     told(&address, &session, "three").await;
     assert_eq!(next(), "three", "what was seen does not come again");

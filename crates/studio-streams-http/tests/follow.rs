@@ -12,6 +12,7 @@ use studio_streams::{
     StreamPath, StreamStore,
 };
 use studio_streams_http::{HttpOptions, HttpStreams, ServiceState};
+use studio_testkit::lasting_port;
 use tokio::task::JoinSet;
 
 use support::{
@@ -148,7 +149,7 @@ async fn a_service_that_ends_every_connection_at_once_is_not_asked_all_the_time(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_follower_gets_everything_over_a_restart_of_the_service() {
     let streams = MemoryStreams::new();
-    let studio = Studio::over(streams.clone(), ([127, 0, 0, 1], 0).into()).await;
+    let studio = Studio::over(streams.clone(), ([127, 0, 0, 1], lasting_port()).into()).await;
     let address = studio.address;
     let store = connect(&studio.url).await;
     store.create(&path(), CreateOptions::default()).await.unwrap();

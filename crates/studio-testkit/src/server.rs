@@ -1,7 +1,6 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
-use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncRead, BufReader};
 use tokio::process::{Child, Command};
 use tokio::sync::watch;
 
+use crate::ports::lasting_port;
 use crate::processes::kill_under;
 
 /// What the server prints on stdout once it serves; the rest of the line is its address.
@@ -73,18 +73,6 @@ impl ServerBuilder {
         server.launch().await;
         server
     }
-}
-
-/// A port that is free and stays so while a server is down between a kill and its restart: the
-/// system gives none of these to connections. 0 = there is none, any will do.
-fn lasting_port() -> u16 {
-    static NEXT: AtomicU32 = AtomicU32::new(0);
-    // Test processes that run beside each other begin at different places.
-    let begin = std::process::id().wrapping_mul(97);
-    let port = |n: u32| u16::try_from(20_000 + begin.wrapping_add(n) % 12_000).unwrap_or(0);
-    let mut ports = (0..500).map(|_| port(NEXT.fetch_add(1, Ordering::Relaxed)));
-    let is_free = |port: &u16| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok();
-    ports.find(is_free).unwrap_or(0)
 }
 
 /// The server program with its data directory. The program can be killed and started again on the

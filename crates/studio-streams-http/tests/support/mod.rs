@@ -14,7 +14,7 @@ use std::{
 use studio_streams::{MemoryStreams, StreamStore};
 use studio_streams_http::{HttpOptions, HttpStreams};
 use studio_streams_protocol::{ProtocolOptions, router};
-use studio_testkit::NodeTool;
+use studio_testkit::{NodeTool, lasting_port};
 use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
@@ -83,7 +83,9 @@ impl Official {
 
     async fn start(on_disk: bool) -> Self {
         let tool = NodeTool::durable_streams();
-        let (child, url) = Self::run(&tool, on_disk, "0").await;
+        // It is to come back at the same one.
+        let port = lasting_port().to_string();
+        let (child, url) = Self::run(&tool, on_disk, &port).await;
         Self { url, child, tool, on_disk }
     }
 
