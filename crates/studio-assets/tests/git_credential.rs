@@ -4,7 +4,6 @@
 use std::{
     fs,
     io::Write,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
     sync::atomic::{AtomicUsize, Ordering},
@@ -14,6 +13,7 @@ use studio_assets::git::{
     CREDENTIAL_HELPER, GitOrigin, credential_answer, credential_config, credential_helper,
     credential_refusal,
 };
+use studio_testkit::write_program;
 
 const REQUEST: &str = "protocol=https\nhost=github.com\npath=acme/app.git\n\n";
 
@@ -37,9 +37,7 @@ impl Home {
     }
 
     fn put(&self, name: &str, text: &str) {
-        let path = self.bin().join(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&self.bin().join(name), text);
     }
 
     /// A relay that keeps what it was asked and answers with `answer`.

@@ -45,7 +45,7 @@ fn is_alive(pid: i32) -> bool {
 fn patiently(what: &str, is_so: impl Fn() -> bool) {
     let start = Instant::now();
     while !is_so() {
-        assert!(start.elapsed() < Duration::from_secs(20), "waited for: {what}");
+        assert!(start.elapsed() < Duration::from_secs(60), "waited for: {what}");
         std::thread::sleep(Duration::from_millis(10));
     }
 }
@@ -60,10 +60,7 @@ async fn the_jail_hides_what_it_says_and_shows_what_is_asked() {
         dir
     };
     let (private, tools, library) = (dir("private"), dir("private/tools"), dir("library"));
-    std::fs::write(tools.join("agent"), "#!/bin/sh\necho \"agent $*\"\n").unwrap();
-    use std::os::unix::fs::PermissionsExt;
-    let executable = std::fs::Permissions::from_mode(0o755);
-    std::fs::set_permissions(tools.join("agent"), executable).unwrap();
+    studio_testkit::write_program(&tools.join("agent"), "#!/bin/sh\necho \"agent $*\"\n");
     let options = LocalOptions {
         hidden: vec![private.clone()],
         path_dirs: vec![tools.clone()],

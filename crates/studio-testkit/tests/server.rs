@@ -2,11 +2,10 @@
 //! says that it listens, serves, and ends on SIGTERM.
 #![allow(clippy::unwrap_used, reason = "a test helper may fail loudly")]
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use studio_testkit::{StudioServer, processes_under, wait_for};
+use studio_testkit::{StudioServer, processes_under, wait_for, write_program};
 
 const STAND_IN: &str = r#"#!/usr/bin/env node
 const http = require("node:http"), fs = require("node:fs");
@@ -26,8 +25,7 @@ process.on("SIGTERM", () => process.exit(0));
 
 fn stand_in(dir: &Path) -> PathBuf {
     let program = dir.join("server");
-    std::fs::write(&program, STAND_IN).unwrap();
-    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&program, STAND_IN);
     program
 }
 
@@ -48,7 +46,7 @@ async fn a_server_is_crashed_and_restarted_on_its_port_and_directory() {
     assert_ne!(server.pid(), pid);
     assert_eq!(std::fs::read_to_string(server.data_dir().join("starts")).unwrap(), "xx");
     let output = async || server.output().contains("starts: 2").then_some(());
-    wait_for("the second start on stderr", Duration::from_secs(5), output).await;
+    wait_for("the second start on stderr", Duration::from_secs(30), output).await;
 
     let (status, took) = server.terminate().await;
     assert!(status.success() && took < Duration::from_secs(5), "{status} after {took:?}");

@@ -1,13 +1,12 @@
 //! A server, the agent it is given, and one way to ask.
 
 use std::{
-    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use serde_json::{Value, json};
-use studio_testkit::{ServerBuilder, SseEvent, SseReader, StudioServer, needs};
+use studio_testkit::{ServerBuilder, SseEvent, SseReader, StudioServer, needs, write_program};
 use tempfile::TempDir;
 
 /// How long anything may take that is expected to happen.
@@ -27,9 +26,7 @@ pub(crate) fn with_claude(model: &str) -> ServerBuilder {
 /// The server on the local provider with an agent that is `script`.
 pub(crate) fn with_script(script: &str) -> (ServerBuilder, TempDir) {
     let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("claude");
-    std::fs::write(&file, script).unwrap();
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755)).unwrap();
+    write_program(&dir.path().join("claude"), script);
     (local(dir.path()).env("ANTHROPIC_API_KEY", "dummy"), dir)
 }
 

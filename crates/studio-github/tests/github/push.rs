@@ -1,6 +1,5 @@
 use std::{
     fs,
-    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
@@ -11,7 +10,7 @@ use studio_assets::git::{
 };
 use studio_github::{By, GitHub, NewRepo, Visibility};
 use studio_ids::Repository;
-use studio_testkit::GitHubServer;
+use studio_testkit::{GitHubServer, write_program};
 use tempfile::TempDir;
 
 use crate::support::{repository, world};
@@ -42,9 +41,7 @@ impl Sandbox {
     }
 
     fn put(&self, name: &str, text: &str) {
-        let path = self.bin().join(name);
-        fs::write(&path, text).unwrap();
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        write_program(&self.bin().join(name), text);
     }
 
     fn git(&self, args: &[&str]) -> Output {
