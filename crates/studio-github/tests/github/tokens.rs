@@ -1,9 +1,10 @@
-use std::{net::TcpListener, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use serde_json::json;
 use studio_github::{Access, AppKey, GitHub, GitHubError, GitHubOptions, Permission, RestGitHub};
 use studio_ids::Secret;
 use studio_testkit::{GitHubServer, GitHubTrouble, RsaKey};
+use tokio::net::TcpSocket;
 
 use crate::support::{app, options, repository, told, world};
 
@@ -173,16 +174,18 @@ async fn what_fails_for_a_moment_is_asked_again_and_what_stays_away_is_told() {
     github.installation_token(&repository("acme/app")).await.unwrap();
     assert_eq!(server.count("POST", TOKENS), 3);
     github.forget_token(&repository("acme/app"));
-    let patience = GitHubOptions { deadline: Duration::from_secs(1), ..options(&server) };
+    let patience = GitHubOptions { deadline: Duration::from_secs(3), ..options(&server) };
     let github = RestGitHub::new(patience).unwrap();
     server.trouble("access_tokens", 1_000, GitHubTrouble::Status(503));
     let error = github.installation_token(&repository("acme/app")).await.unwrap_err();
     assert!(matches!(error, GitHubError::Unreachable { .. }), "{error}");
     assert!(error.is_passing());
     assert!(told(&error).ends_with("GitHub failed (503)"), "{}", told(&error));
-    let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    // Held, so that nobody else takes it, and not listened at.
+    let held = TcpSocket::new_v4().unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
     let nobody = GitHubOptions {
-        api: format!("http://{free}"),
+        api: format!("http://{}", held.local_addr().unwrap()),
         deadline: Duration::from_secs(1),
         ..options(&server)
     };
