@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 /// How long the engine may take for one answer; the removal of a container is the slowest.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
+const ANSWER_DEADLINE: Duration = Duration::from_secs(60);
 
 /// The ids of the containers, running or not, that carry `label` (`name=value`, or only a name).
 /// For tests that assert that nothing is left.

@@ -16,9 +16,10 @@ pub fn processes_under(dir: &Path) -> Vec<i32> {
         .collect()
 }
 
-/// Ends what [`processes_under`] finds. New ones may be born meanwhile, so it looks a few times.
+/// Ends what [`processes_under`] finds. New ones may be born meanwhile, and on a busy machine one
+/// that was killed is there a while longer: it looks until nothing is left, five seconds at most.
 pub(crate) fn kill_under(dir: &Path) {
-    for _ in 0..5 {
+    for _ in 0..250 {
         let found = processes_under(dir);
         if found.is_empty() {
             return;

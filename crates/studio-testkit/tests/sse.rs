@@ -84,7 +84,7 @@ async fn a_reader_that_was_cut_resumes_after_the_last_event_it_took() {
     }
     let last = reader.last_id().map(str::to_owned);
     let mut resumed = SseReader::open(client.get(&url), last.as_deref()).await.unwrap();
-    let rest = resumed.until("number 3", Duration::from_secs(5), |event| event.json()["n"] == 3);
+    let rest = resumed.until("number 3", Duration::from_secs(60), |event| event.json()["n"] == 3);
     numbers.extend(rest.await.unwrap().iter().map(|event| event.json()["n"].clone()));
     assert_eq!(numbers, [1, 2, 3]);
     let asked = served.await.unwrap();
@@ -107,7 +107,7 @@ async fn an_error_of_the_server_is_told_with_its_body() {
 async fn an_event_that_never_comes_is_too_late_or_ended() {
     let (url, _served) = serve(vec![stream_of("data: {}\n\n")]).await;
     let mut reader = SseReader::open(reqwest::Client::new().get(&url), None).await.unwrap();
-    let ended = reader.until("the end", Duration::from_secs(5), |_| false).await.unwrap_err();
+    let ended = reader.until("the end", Duration::from_secs(60), |_| false).await.unwrap_err();
     assert!(matches!(ended, SseError::Ended { seen: 1, .. }), "{ended}");
 
     let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
