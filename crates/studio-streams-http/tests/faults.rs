@@ -21,12 +21,10 @@ use support::{
     options,
 };
 
+/// One attempt may take all of the time: what is not tried again must not be cut short.
 fn impatient(url: &str) -> HttpOptions {
-    HttpOptions {
-        deadline: Duration::from_secs(3),
-        attempt: Duration::from_millis(500),
-        ..options(url)
-    }
+    let deadline = Duration::from_secs(3);
+    HttpOptions { deadline, attempt: deadline, ..options(url) }
 }
 
 async fn connect(faulty: &Faulty) -> HttpStreams {
@@ -76,8 +74,10 @@ async fn an_append_without_a_stamp_is_never_sent_a_second_time() {
 
 #[tokio::test]
 async fn a_writer_writes_once_whatever_happens_to_the_answers() {
-    let (faulty, store) = with_records(0).await;
-    let store: Arc<dyn StreamStore> = Arc::new(store);
+    let faulty = Faulty::start().await;
+    let options = HttpOptions { attempt: Duration::from_secs(1), ..options(&faulty.url) };
+    let store: Arc<dyn StreamStore> = Arc::new(HttpStreams::connect(options).await.unwrap());
+    store.create(&path(), CreateOptions::default()).await.unwrap();
     let first = Bytes::from_static(b"0");
     let producer = "session:a".parse().unwrap();
     let mut writer = SessionWriter::take_over(store, path(), producer, 1, first).await.unwrap();
@@ -240,7 +240,7 @@ async fn a_service_that_does_not_answer_is_seen_to_be_away_and_back() {
     faulty.heal();
     // Nobody asks for anything, and it is noticed all the same.
     let back = state.wait_for(|state| *state == ServiceState::Up);
-    tokio::time::timeout(Duration::from_secs(20), back).await.unwrap().unwrap();
+    tokio::time::timeout(Duration::from_secs(60), back).await.unwrap().unwrap();
     tokio::time::sleep(Duration::from_millis(1_050)).await;
     store.ready().await.unwrap();
 }
@@ -292,13 +292,14 @@ async fn a_service_that_does_not_keep_the_protocol_is_refused_at_once() {
 
 #[tokio::test]
 async fn a_service_that_is_not_there_is_told_within_the_deadline() {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    drop(listener);
+    // Held, so that nobody else takes it, and not listened at.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.bind(([127, 0, 0, 1], 0).into()).unwrap();
+    let url = format!("http://{}", held.local_addr().unwrap());
     let began = Instant::now();
     let refused = HttpStreams::connect(impatient(&url)).await;
     assert!(matches!(refused, Err(ConnectError::Unreachable(_))), "{refused:?}");
-    assert!(began.elapsed() < Duration::from_secs(5));
+    assert!(began.elapsed() < Duration::from_secs(10));
 }
 
 #[tokio::test]
