@@ -133,10 +133,10 @@ async fn d30_25_a_reader_that_does_not_read_is_let_go() {
 #[tokio::test]
 async fn a_reader_that_reads_slowly_is_kept() {
     let options =
-        ServeOptions { write_patience: Duration::from_millis(400), ..ServeOptions::default() };
+        ServeOptions { write_patience: Duration::from_secs(2), ..ServeOptions::default() };
     let mut world = start(options).await;
     let mut slow = ask(world.address, &get_of("/events/endless")).await;
-    let until = Instant::now() + Duration::from_secs(2);
+    let until = Instant::now() + Duration::from_secs(5);
     let mut buffer = vec![0; 1024 * 1024];
     while Instant::now() < until {
         assert!(0 < slow.read(&mut buffer).await.unwrap());
@@ -291,7 +291,8 @@ async fn stopping_waits_for_nobody_longer_than_the_grace() {
     let began = Instant::now();
     world.stop.cancel();
     timeout(LONG, world.serving).await.unwrap().unwrap();
-    assert!(began.elapsed() < Duration::from_secs(1), "{:?}", began.elapsed());
+    // Any of the other patiences is longer than this.
+    assert!(began.elapsed() < Duration::from_secs(8), "{:?}", began.elapsed());
     for stream in [silent, events, half, idle] {
         rest(stream).await;
     }

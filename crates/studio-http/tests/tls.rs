@@ -177,7 +177,7 @@ async fn a_client_of_the_older_protocol_is_served_too() {
 #[tokio::test]
 async fn who_does_not_agree_on_encryption_is_shut_out_and_holds_up_nobody() {
     let options =
-        ServeOptions { handshake_patience: Duration::from_millis(200), ..ServeOptions::default() };
+        ServeOptions { handshake_patience: Duration::from_secs(3), ..ServeOptions::default() };
     let world = world(options).await;
     let mut silent = TcpStream::connect(world.address).await.unwrap();
     let mut half = TcpStream::connect(world.address).await.unwrap();
