@@ -13,7 +13,7 @@ fn options(server: &ElectricServer) -> ElectricOptions {
         api: server.api(),
         dashboard: "https://dashboard.example".to_owned(),
         interval: Duration::from_millis(5),
-        attempt: Duration::from_secs(5),
+        attempt: Duration::from_secs(30),
         ..Default::default()
     }
 }
@@ -126,8 +126,8 @@ async fn the_deadline_holds_before_all_looks_are_done() {
     let server = ElectricServer::start().await;
     server.looks([ElectricAnswer::Json(json!({"state": "provisioning"}))]);
     let short = ElectricOptions {
-        deadline: Duration::from_millis(300),
-        interval: Duration::from_millis(200),
+        deadline: Duration::from_secs(5),
+        interval: Duration::from_secs(3),
         ..options(&server)
     };
     let error = provision(short).await.unwrap_err();
@@ -142,7 +142,7 @@ async fn an_api_that_hangs_holds_nobody() {
     let begin = Instant::now();
     let error = provision(short).await.unwrap_err();
     assert_eq!(error.to_string(), "Electric API could not be reached");
-    assert!(begin.elapsed() < Duration::from_secs(4));
+    assert!(begin.elapsed() < Duration::from_secs(20));
 }
 
 #[tokio::test]

@@ -81,5 +81,5 @@ async fn a_call_ends_at_its_deadline_whatever_github_does() {
     let begin = Instant::now();
     let error = github.installation_token(&repository("acme/app")).await.unwrap_err();
     assert!(matches!(error, GitHubError::Unreachable { .. }), "{error}");
-    assert!(begin.elapsed() < Duration::from_secs(2), "{:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(6), "{:?}", begin.elapsed());
 }

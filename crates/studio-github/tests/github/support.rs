@@ -15,8 +15,8 @@ pub(crate) fn options(server: &GitHubServer) -> GitHubOptions {
     GitHubOptions {
         api: server.url(),
         app: Some(app(server, &GitHubServer::APP_ID.to_string())),
-        deadline: Duration::from_secs(8),
-        attempt: Duration::from_secs(4),
+        deadline: Duration::from_secs(20),
+        attempt: Duration::from_secs(10),
         ..Default::default()
     }
 }

@@ -72,7 +72,7 @@ async fn github_is_talked_to_over_tls_and_only_with_a_trusted_certificate() {
         // The process inside.
         let options = GitHubOptions {
             api,
-            deadline: std::time::Duration::from_secs(5),
+            deadline: std::time::Duration::from_secs(10),
             ..Default::default()
         };
         let github = RestGitHub::new(options).unwrap();
