@@ -105,9 +105,9 @@ async fn whatever_crash_every_event_is_recorded_once_and_in_order() {
         assert_eq!(server.bridge.open_run().await.unwrap(), Some(run));
         let attached = server.bridge.attach(plain(&world.sandbox), run).await.unwrap();
         assert!(attached.alive);
-        // Sometimes the caller never hears whether it was said.
+        // Half of the callers may never hear whether it was said.
         let words = format!("count {round}");
-        let wait = Duration::from_millis(dice.roll(30));
+        let wait = if round % 2 == 0 { PATIENCE } else { Duration::from_millis(dice.roll(30)) };
         if let Ok(said) = tokio::time::timeout(wait, server.bridge.say(words, None)).await {
             acknowledged.push(said.unwrap().to_string());
         }
@@ -124,7 +124,7 @@ async fn whatever_crash_every_event_is_recorded_once_and_in_order() {
     for id in &acknowledged {
         assert!(ids.contains(&id.as_str()), "an acknowledged message is not in the stream");
     }
-    assert!(10 < acknowledged.len(), "only {} were said in time", acknowledged.len());
+    assert!(20 <= acknowledged.len(), "only {} were said in time", acknowledged.len());
     let expected: Vec<_> = prompts
         .iter()
         .flat_map(|prompt| {
@@ -252,7 +252,7 @@ async fn an_end_that_nobody_saw_is_recorded() {
     let skip = world.ears.len();
     let server = Server::start(&mut world).await;
     let attached = server.bridge.attach(plain(&world.sandbox), run).await.unwrap();
-    assert_eq!(attached.alive, died.is_err());
+    assert!(died.is_err() || !attached.alive, "it was seen to end");
     world.ears.hear_after(skip, "the exit", |t| matches!(t, Told::AgentExited { .. })).await;
     let types: Vec<_> = world.entries().await.iter().map(|e| e["type"].clone()).collect();
     let tail: Vec<_> = types[types.len() - 5..].iter().map(|kind| kind.as_str().unwrap()).collect();
