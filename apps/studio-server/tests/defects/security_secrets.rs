@@ -67,8 +67,10 @@ impl Canaries {
     }
 
     fn not_below(&self, dir: &Path) {
-        for entry in std::fs::read_dir(dir).unwrap() {
-            let path = entry.unwrap().path();
+        // The agent lives: what was listed a moment ago may be gone.
+        let Ok(entries) = std::fs::read_dir(dir) else { return };
+        for entry in entries.flatten() {
+            let path = entry.path();
             let Ok(meta) = std::fs::symlink_metadata(&path) else { continue };
             if meta.is_dir() {
                 self.not_below(&path);
