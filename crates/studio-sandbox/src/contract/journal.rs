@@ -363,7 +363,7 @@ pub async fn input_to_an_ended_process_is_refused(provider: Arc<dyn SandboxProvi
         assert!(matches!(refused, Err(SandboxError::Failed { .. })), "{refused:?}");
         let nobody = JournaledProcess::of(sandbox, RunId::random());
         assert!(nobody.write("a", "x\n".into()).await.is_err());
-        assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
     })
     .await;
 }
@@ -456,7 +456,8 @@ pub async fn stopping_leaves_nothing(provider: Arc<dyn SandboxProvider>) {
 /// From INT over TERM to KILL, no further than needed.
 pub async fn stopping_escalates(provider: Arc<dyn SandboxProvider>) {
     with_sandbox(provider, spec(), async move |sandbox| {
-        let patience = Duration::from_millis(400);
+        // So long that whoever obeys is heard, also on a busy machine.
+        let patience = Duration::from_secs(2);
         let script = "trap 'echo int; [ \"$1\" = int ] && exit 1' INT; \
                       trap 'echo term; [ \"$1\" = term ] && exit 2' TERM; echo ready; \
                       while :; do sleep 0.02; done";
