@@ -13,7 +13,7 @@ use studio_events::{EngineEvent, InternalEvent};
 use studio_ids::GateId;
 use studio_testkit::{ModelServer, processes_under, wait_for};
 use tokio::time::Instant;
-use world::{World, world};
+use world::{PATIENCE, World, world};
 
 /// How an answer is written down.
 fn recorded(gate: &GateId, kind: &str) -> AnswerRecord {
@@ -170,7 +170,7 @@ async fn an_interrupt_ends_a_command_and_what_it_started() {
     let is = |told: &Told| matches!(told, Told::Event(EngineEvent::PreToolUse { .. }));
     world.ears.hear("a tool call", is).await;
     let ticks = || async { (!ticking(&world).is_empty()).then_some(()) };
-    wait_for("the command to run", Duration::from_secs(10), ticks).await;
+    wait_for("the command to run", PATIENCE, ticks).await;
     bridge.say("hello second".to_owned(), None).await.unwrap();
     bridge.say("hello third".to_owned(), None).await.unwrap();
 
@@ -193,10 +193,10 @@ async fn an_interrupt_ends_a_command_and_what_it_started() {
     bridge.say("hello fourth".to_owned(), None).await.unwrap();
     world.ears.turn_end(skip).await;
     let empty = || async { bridge.queue().await.unwrap().is_empty().then_some(()) };
-    wait_for("the queue to be read", Duration::from_secs(10), empty).await;
+    wait_for("the queue to be read", PATIENCE, empty).await;
     let idle =
         || async { (bridge.state().await.unwrap().activity == Activity::Idle).then_some(()) };
-    wait_for("the agent to be idle", Duration::from_secs(10), idle).await;
+    wait_for("the agent to be idle", PATIENCE, idle).await;
     let started: Vec<_> = world
         .of_type("message_state")
         .await
@@ -283,7 +283,7 @@ async fn two_messages_to_a_busy_agent_keep_their_order() {
         let state = bridge.state().await.unwrap();
         (state.activity == Activity::Idle).then_some(())
     };
-    wait_for("the agent to be idle", Duration::from_secs(60), idle).await;
+    wait_for("the agent to be idle", PATIENCE, idle).await;
     let states = |word: &'static str| {
         let world = &world;
         async move {
@@ -295,7 +295,7 @@ async fn two_messages_to_a_busy_agent_keep_their_order() {
     let started = states("started").await;
     assert_eq!(started[started.len() - 2..], [json!(one), json!(two)]);
     let done = || async { (states("completed").await.len() == 3).then_some(()) };
-    wait_for("the last message to be told complete", Duration::from_secs(10), done).await;
+    wait_for("the last message to be told complete", PATIENCE, done).await;
     bridge.finish(Vec::new()).await.unwrap();
 }
 
@@ -308,7 +308,7 @@ async fn an_agent_that_died_is_resumed_with_its_context() {
     world.ears.turn_end(0).await;
     bridge.say("run a command".to_owned(), None).await.unwrap();
     let ticks = || async { (!ticking(&world).is_empty()).then_some(()) };
-    wait_for("the command to run", Duration::from_secs(10), ticks).await;
+    wait_for("the command to run", PATIENCE, ticks).await;
     let skip = world.ears.len();
     kill_agents(&world);
     world.ears.hear_after(skip, "the exit", |t| matches!(t, Told::AgentExited { .. })).await;

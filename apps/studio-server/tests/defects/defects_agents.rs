@@ -1,12 +1,10 @@
 //! What an agent writes is heard, never obeyed: no line of it ends more than its own turn, and
 //! none of it speaks for the studio.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use studio_testkit::wait_for;
 
-use crate::studio::{Session, is_sound, post, up_to, with_script};
+use crate::studio::{SOON, Session, is_sound, post, up_to, with_script};
 
 /// Reads messages; does what the words of each ask for, and ends the turn.
 const AGENT: &str = r#"#!/bin/sh
@@ -115,7 +113,7 @@ async fn d31_16_the_last_words_of_an_agent_are_told_and_the_next_message_starts_
     assert_eq!(seen.last().unwrap()["success"], false);
     let told = seen.iter().any(|event| event.to_string().contains("last words"));
     assert!(told, "{seen:#?}");
-    let info = wait_for("the status", Duration::from_secs(10), async || {
+    let info = wait_for("the status", SOON, async || {
         let info = session.ask(&server, "").await.1;
         (info["status"] != "running").then_some(info)
     })

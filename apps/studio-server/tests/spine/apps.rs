@@ -1,8 +1,6 @@
 //! The app of a session over HTTP: started, told as it is observed, stopped with everything that
 //! it started; and sandboxes by themselves.
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use studio_testkit::wait_for;
 
@@ -152,7 +150,7 @@ async fn sandboxes_are_the_operators(place: Place) {
     let (status, told) =
         world.try_to_tell(&session, "iterate", json!({ "request": "go on" })).await;
     assert_eq!((status, &told["error"]), (400, &json!("Container is not running")));
-    wait_for("an empty list", SOON.min(Duration::from_secs(10)), async || {
+    wait_for("an empty list", SOON, async || {
         let (_, list) = world.get("/api/sandboxes", "").await;
         list["sandboxes"].as_array().unwrap().is_empty().then_some(())
     })

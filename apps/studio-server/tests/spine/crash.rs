@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use crate::{
     in_both,
-    world::{Place, Rest, Session, Watch, World},
+    world::{Place, Rest, SOON, Session, Watch, World},
 };
 
 /// Kills in one run of [`no_kill_loses_doubles_or_reorders_an_event`].
@@ -65,7 +65,7 @@ async fn no_kill_loses_doubles_or_reorders_an_event(place: Place) {
         assert_eq!(watch.rest(at).await, Rest::More, "{}", watch.told());
         in_the_middle += usize::from(watch.all("session_end").is_empty());
         world.server.crash().await;
-        while watch.rest(Instant::now() + Duration::from_secs(5)).await == Rest::More {}
+        while watch.rest(Instant::now() + SOON).await == Rest::More {}
         world.server.restart().await;
         watch.resume(&world, &session).await;
     }
@@ -109,7 +109,7 @@ async fn an_orderly_stop_takes_less_than_a_second_and_the_agent_goes_on(place: P
     let (status, took) = world.server.terminate().await;
     assert!(status.success(), "{status}");
     assert!(took < Duration::from_secs(1), "{took:?}");
-    while watch.rest(Instant::now() + Duration::from_secs(5)).await == Rest::More {}
+    while watch.rest(Instant::now() + SOON).await == Rest::More {}
     world.server.restart().await;
     watch.resume(&world, &session).await;
     watch.turn_end().await;
@@ -120,7 +120,7 @@ async fn an_orderly_stop_takes_less_than_a_second_and_the_agent_goes_on(place: P
 
 async fn crash_and_resume(world: &mut World, watch: &mut Watch, session: &Session) {
     world.server.crash().await;
-    while watch.rest(Instant::now() + Duration::from_secs(5)).await == Rest::More {}
+    while watch.rest(Instant::now() + SOON).await == Rest::More {}
     world.server.restart().await;
     watch.resume(world, session).await;
 }

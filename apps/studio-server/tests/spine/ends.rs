@@ -1,13 +1,11 @@
 //! Cancel and delete, at every stage of a session: nothing is left, and the log says so.
 
-use std::time::Duration;
-
 use serde_json::json;
 use tokio::time::Instant;
 
 use crate::{
     in_both,
-    world::{Place, Rest, Session, Watch, World},
+    world::{Place, Rest, SOON, Session, Watch, World},
 };
 
 in_both! {
@@ -36,7 +34,7 @@ async fn ends(world: &World, stage: impl AsyncFn() -> (Session, Watch)) {
     let (session, mut watch) = stage().await;
     assert_eq!(world.delete(&session).await, (200, json!({ "ok": true })));
     world.leaves_nothing(&session);
-    let until = Instant::now() + Duration::from_secs(5);
+    let until = Instant::now() + SOON;
     assert_eq!(watch.rest(until).await, Rest::Ended, "{}", watch.told());
     let ends = watch.all("session_end");
     assert_eq!(ends.last().map(|end| end.text("reason")), Some("cancelled"), "{}", watch.told());

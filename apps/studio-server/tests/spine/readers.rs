@@ -123,7 +123,7 @@ async fn a_silent_stream_says_that_it_lives() {
     let request = world.server.client().get(url).bearer_auth(&hosted.session.token);
     let mut reader = SseReader::open(request, None).await.unwrap();
     assert!(matches!(reader.next().await, Ok(Some(SseItem::Event(_)))));
-    let comment = tokio::time::timeout(Duration::from_secs(20), reader.next()).await;
+    let comment = tokio::time::timeout(SOON, reader.next()).await;
     assert!(matches!(comment, Ok(Ok(Some(SseItem::Comment(_))))), "{comment:?}");
     hosted.happens(&world, 1, "two").await;
     assert!(matches!(reader.next().await, Ok(Some(SseItem::Event(_)))));

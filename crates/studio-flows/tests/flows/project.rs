@@ -142,7 +142,7 @@ async fn a_project_that_cannot_be_set_up_is_told_and_no_agent_begins() {
     assert!(errors[0].starts_with("Project setup failed: "), "{errors:?}");
     assert!(errors[0].contains("CLAUDE.md"), "{errors:?}");
     assert!(errors[1].starts_with("Session failed: "), "{errors:?}");
-    wait_for("a session that has failed", std::time::Duration::from_secs(10), async || {
+    wait_for("a session that has failed", std::time::Duration::from_secs(60), async || {
         let failed = studio.session(session.id).unwrap().status == SessionStatus::Error;
         (failed && !world.has_sandbox(session.id).await).then_some(())
     })

@@ -18,7 +18,7 @@ async fn a_question_survives_the_server_and_its_answer_arrives() {
     watch.until("ask_user_question").await;
     let pending = studio_testkit::wait_for(
         "the gate after the restart",
-        std::time::Duration::from_secs(10),
+        std::time::Duration::from_secs(60),
         async || second.pending_gates(session.id).await.unwrap().pop(),
     )
     .await;

@@ -22,7 +22,7 @@ fn local_infra() -> Response {
 }
 
 async fn status_is(studio: &studio_flows::Studio, id: SessionId, wanted: SessionStatus) {
-    wait_for("the session's status", Duration::from_secs(10), async || {
+    wait_for("the session's status", Duration::from_secs(60), async || {
         (studio.session(id).ok()?.status == wanted).then_some(())
     })
     .await;

@@ -19,7 +19,7 @@ use studio_testkit::{ModelServer, needs};
 use tempfile::TempDir;
 
 /// Longest wait for one event.
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) struct World {
     pub(crate) streams: Arc<dyn StreamStore>,

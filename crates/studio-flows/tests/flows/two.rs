@@ -11,7 +11,7 @@ use studio_streams::{Offset, StreamPath};
 
 use crate::support::{Watch, World, app, freeform};
 
-const SOON: Duration = Duration::from_secs(20);
+const SOON: Duration = Duration::from_secs(60);
 
 /// Waits until the studio knows that it has been followed.
 async fn stood_down(studio: &Studio) {

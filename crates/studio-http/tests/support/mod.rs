@@ -270,9 +270,9 @@ impl Told {
     }
 }
 
-/// Waits for what another task brings about, at most 10 s.
+/// Waits for what another task brings about, at most a minute.
 pub async fn eventually<T>(mut look: impl AsyncFnMut() -> Option<T>) -> T {
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(60);
     loop {
         if let Some(found) = look().await {
             return found;

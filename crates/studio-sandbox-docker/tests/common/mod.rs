@@ -142,7 +142,7 @@ where
 {
     let start = std::time::Instant::now();
     while !is_so().await {
-        assert!(start.elapsed() < Duration::from_secs(20), "waited in vain until {what}");
+        assert!(start.elapsed() < Duration::from_secs(60), "waited in vain until {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

@@ -144,7 +144,7 @@ pub async fn a_deadline_kills_the_program(provider: Arc<dyn SandboxProvider>) {
         let command = Command::script("sleep 4321 & sleep 1234; echo never", [""; 0]);
         let late = sandbox.exec(command, Bytes::new(), output).await;
         assert!(matches!(late, Err(SandboxError::TimedOut { .. })), "{late:?}");
-        assert!(start.elapsed() < Duration::from_secs(8), "{:?}", start.elapsed());
+        assert!(start.elapsed() < Duration::from_secs(30), "{:?}", start.elapsed());
         until("all of it is killed", async || {
             !runs(&*sandbox, "sleep 1234").await && !runs(&*sandbox, "sleep 4321").await
         })

@@ -117,7 +117,7 @@ macro_rules! contract_tests {
 }
 
 /// How long something may take that has no event to wait for.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What is asked for of the contract's sandboxes.
 pub fn spec() -> SandboxSpec {

@@ -1,9 +1,6 @@
 //! The way back from inside to the studio.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -198,7 +195,7 @@ pub async fn a_lost_link_is_told(provider: Arc<dyn SandboxProvider>) {
                       tr '\\0' ' ' <$p/cmdline | grep -q \"$HOME\"; then \
                       kill -KILL ${p#/proc/}; fi; done 2>/dev/null; :";
         said(&*sandbox, script, []).await;
-        let lost = tokio::time::timeout(Duration::from_secs(10), served.task).await;
+        let lost = tokio::time::timeout(PATIENCE, served.task).await;
         assert!(lost.unwrap().unwrap().is_err());
     })
     .await;

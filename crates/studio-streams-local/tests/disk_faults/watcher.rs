@@ -9,7 +9,7 @@ use studio_streams_local::LocalStreams;
 use super::world::{Violation, records};
 
 /// How long a follower waits for a record that is there.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Followers of one life.
 #[derive(Default)]
