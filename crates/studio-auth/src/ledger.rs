@@ -53,7 +53,9 @@ pub enum LedgerEntry {
     },
 }
 
-/// Which tokens are void, and which ones were given out: a fold over [`LedgerEntry`]s.
+/// Which tokens are void, and which ones were given out: a fold over [`LedgerEntry`]s. Neither
+/// their order nor one that comes twice changes what it says in the end, so several servers may
+/// write down facts at once.
 #[derive(Clone, Debug, Default)]
 pub struct Ledger {
     minted: BTreeMap<TokenId, Minted>,
@@ -67,7 +69,12 @@ impl Ledger {
     pub fn apply(&mut self, entry: &LedgerEntry) {
         match entry {
             LedgerEntry::TokenMinted(minted) => {
-                self.minted.insert(minted.id, minted.clone());
+                let rotated = minted.scope.session().and_then(|id| self.rotated.get(&id));
+                let void = self.revoked.contains_key(&minted.id)
+                    || rotated.is_some_and(|&at| minted.issued <= at);
+                if !void {
+                    self.minted.insert(minted.id, minted.clone());
+                }
             }
             LedgerEntry::TokenRevoked { id, expires } => {
                 self.minted.remove(id);

@@ -27,6 +27,9 @@ pub enum Scope {
     Operator,
     /// A program that may create sessions, and gets the token of each that it creates.
     Create,
+    /// A browser in which the operator has logged in: what its cookie holds. As
+    /// [`Scope::Operator`], and only where a page of the studio's own asks.
+    Login,
     /// A client that is a service of its own, another studio for example: reads and writes
     /// streams, all of them, and nothing else.
     Streams,
@@ -46,6 +49,7 @@ impl Scope {
             Self::Room(_) => "room",
             Self::Operator => "operator",
             Self::Create => "create",
+            Self::Login => "login",
             Self::Streams => "streams",
         }
     }
@@ -59,6 +63,7 @@ impl Scope {
             | Self::Room(_)
             | Self::Operator
             | Self::Create
+            | Self::Login
             | Self::Streams => None,
         }
     }
@@ -66,7 +71,7 @@ impl Scope {
     /// Whether a holder of this may be given `wanted`: never more than it opens itself.
     pub fn covers(self, wanted: Self) -> bool {
         match self {
-            Self::Operator => true,
+            Self::Operator | Self::Login => true,
             Self::Session(id) => wanted == self || wanted == Self::Read(id),
             Self::Read(_)
             | Self::Hook(_)
@@ -91,6 +96,7 @@ impl Scope {
             Self::Room(_) => 'r',
             Self::Operator => 'o',
             Self::Create => 'c',
+            Self::Login => 'l',
             Self::Streams => 't',
         }
     }
@@ -105,7 +111,7 @@ impl Scope {
             }
             Self::ProjectHooks(id) => format!("{kind}:{id}"),
             Self::AllHooks => kind.to_owned(),
-            Self::Operator | Self::Create | Self::Streams => format!("{kind}:"),
+            Self::Operator | Self::Create | Self::Login | Self::Streams => format!("{kind}:"),
         }
     }
 
@@ -120,6 +126,7 @@ impl Scope {
             | Self::Relay(_)
             | Self::Operator
             | Self::Create
+            | Self::Login
             | Self::Streams => None,
         }
     }

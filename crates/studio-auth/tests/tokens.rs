@@ -33,6 +33,7 @@ fn scopes() -> Vec<Scope> {
         Scope::Room(room),
         Scope::Operator,
         Scope::Create,
+        Scope::Login,
         Scope::Streams,
     ]
 }
@@ -162,6 +163,26 @@ fn a_rotation_ends_all_tokens_of_its_session_and_no_others() {
 }
 
 #[test]
+fn facts_may_come_in_any_order_and_twice() {
+    let (keys, scope) = (keys("test-secret"), Scope::Session(session()));
+    let (one, minted_one) = minted(&keys, scope, NOW);
+    let (two, minted_two) = minted(&keys, scope, NOW + 9);
+    let (three, minted_three) = minted(&keys, scope, NOW + 9);
+    let revoked = LedgerEntry::TokenRevoked { id: two.id().unwrap(), expires: NOW + 99 };
+    let rotated = LedgerEntry::SessionRotated { session: session(), at: NOW };
+    let facts = [minted_one, minted_two, minted_three, revoked, rotated];
+    for first in 0..facts.len() {
+        let mut ledger = Ledger::default();
+        for (fact, _twice) in facts.iter().cycle().skip(first).zip(0..7) {
+            ledger.apply(fact);
+        }
+        let left: Vec<_> = ledger.of(Some(session())).map(|minted| minted.id).collect();
+        assert_eq!(left, [three.id().unwrap()], "from {first}");
+        assert_eq!(ledger.check(scope, &one), Err(Refused::Revoked));
+    }
+}
+
+#[test]
 fn the_references_derivation_is_revoked_for_one_purpose() {
     let mut ledger = Ledger::default();
     ledger.apply(&LedgerEntry::ReferenceRevoked { scope: Scope::Hook(session()) });
@@ -176,7 +197,7 @@ fn nobody_is_given_more_than_they_have() {
         for wanted in scopes() {
             let looks = holder.session().is_some_and(|id| wanted == Scope::Read(id));
             let narrower = match holder.kind() {
-                "operator" => true,
+                "operator" | "login" => true,
                 "session" => wanted == holder || looks,
                 _ => wanted == holder,
             };
