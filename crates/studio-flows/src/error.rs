@@ -6,6 +6,7 @@ use studio_limits::Full;
 use studio_registry::RegistryError;
 use studio_sandbox::SandboxError;
 use studio_streams::{BadBatch, StreamError};
+use studio_tokens::TokensError;
 
 /// Why a flow could not do what was asked. What it means for a client is decided in one table,
 /// in `studio-http`.
@@ -174,6 +175,18 @@ pub enum FlowError {
     /// There is no such project with hooks.
     #[error("there is no such project with hooks")]
     NoHookProject,
+    /// The list of tokens could not be read or written.
+    #[error("the list of tokens could not be used")]
+    Tokens {
+        /// Why.
+        source: Arc<TokensError>,
+    },
+    /// No such token was given out, or it is void already.
+    #[error("there is no such token")]
+    NoToken,
+    /// As many tokens as may be good at a time.
+    #[error("{0} tokens are good, which is the most: revoke some")]
+    TooManyTokens(usize),
     /// A newer server owns the session.
     #[error("session {0} was taken over by another server")]
     Fenced(SessionId),
@@ -197,6 +210,16 @@ impl FlowError {
             return Self::StoodDown;
         }
         Self::Registry { source: Arc::new(source) }
+    }
+
+    pub(crate) fn tokens(source: TokensError) -> Self {
+        if let TokensError::Unknown { .. } = source {
+            return Self::NoToken;
+        }
+        if let TokensError::TooMany { max } = source {
+            return Self::TooManyTokens(max);
+        }
+        Self::Tokens { source: Arc::new(source) }
     }
 
     /// Whether it only says that another server owns what this one wanted to work on.

@@ -11,6 +11,7 @@ use studio_gates::Gates;
 use studio_ids::{InstanceId, SessionId};
 use studio_limits::{Subject, Windows};
 use studio_registry::{Registry, SessionRecord};
+use studio_tokens::Tokens;
 use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -28,6 +29,7 @@ pub(crate) struct Inner {
     pub(crate) parts: Parts,
     pub(crate) instance: InstanceId,
     pub(crate) registry: Registry,
+    pub(crate) tokens: Tokens,
     pub(crate) gates: Gates,
     pub(crate) stop: CancellationToken,
     pub(crate) tasks: TaskTracker,
@@ -68,6 +70,7 @@ impl Inner {
         parts: Parts,
         instance: InstanceId,
         registry: Registry,
+        tokens: Tokens,
         weak: Weak<Self>,
     ) -> Self {
         let first_epoch = registry.lease() << EPOCHS_PER_LEASE_BITS;
@@ -80,6 +83,7 @@ impl Inner {
             places: Mutex::default(),
             instance,
             registry,
+            tokens,
             gates: Gates::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),

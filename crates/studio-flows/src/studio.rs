@@ -47,7 +47,7 @@ pub struct Studio {
 }
 
 impl Studio {
-    /// Loads the registry, takes the lease and begins to pick up what an earlier server left (in
+    /// Loads the registry and the list of tokens, takes the lease and begins to pick up what an earlier server left (in
     /// the background: see [`Health::recovered`]).
     pub async fn start(parts: Parts) -> Result<Self, FlowError> {
         let instance = InstanceId::random();
@@ -55,7 +55,8 @@ impl Studio {
             Registry::open(Arc::clone(&parts.streams), instance, Arc::clone(&parts.clock))
                 .await
                 .map_err(FlowError::registry)?;
-        let make = |weak: &Weak<Inner>| Inner::new(parts, instance, registry, weak.clone());
+        let tokens = crate::tokens::open(&parts).await?;
+        let make = |weak: &Weak<Inner>| Inner::new(parts, instance, registry, tokens, weak.clone());
         let inner = Arc::new_cyclic(make);
         inner.tasks.spawn(Arc::clone(&inner).write_notes());
         inner.tasks.spawn(Arc::clone(&inner).keep_deadlines());

@@ -34,6 +34,11 @@ impl StreamPath {
         Self("registry".into())
     }
 
+    /// The stream that says which tokens were given out and which are void.
+    pub fn tokens() -> Self {
+        Self("tokens".into())
+    }
+
     /// The path as text.
     pub fn as_str(&self) -> &str {
         &self.0

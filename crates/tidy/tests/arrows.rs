@@ -41,6 +41,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
     ("studio-gates", &[IDS, EVENTS, API, AUTH, CODEC, ASSETS, STREAMS, SANDBOX]),
     ("studio-registry", &[IDS, EVENTS, API, AUTH, CODEC, ASSETS, STREAMS, SANDBOX]),
     ("studio-bridge", &[IDS, EVENTS, API, AUTH, CODEC, ASSETS, STREAMS, SANDBOX]),
+    ("studio-tokens", &[IDS, EVENTS, API, AUTH, CODEC, ASSETS, STREAMS, SANDBOX]),
     // flows introduce services to each other
     (
         "studio-flows",
@@ -59,6 +60,7 @@ const MAY_USE: &[(&str, &[&str])] = &[
             "studio-gates",
             "studio-registry",
             "studio-bridge",
+            "studio-tokens",
         ],
     ),
     // http: the protocol sees the port it serves; the studio sees flows and what is under them,
