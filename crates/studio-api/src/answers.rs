@@ -6,6 +6,10 @@ use serde_json::Value;
 use studio_events::{SessionInfo, Timestamp};
 use studio_ids::{GateId, HookProjectId, MessageId, SessionId};
 
+pub use crate::tokens::{
+    EventsTicket, LoginLink, Me, TokenList, TokenMade, TokenTold, TokensRotated,
+};
+
 /// `{"ok":true}`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Done {

@@ -90,6 +90,10 @@ pub enum ErrorCode {
     MessageNotFound,
     /// The agent has the message already.
     MessageHandedOver,
+    /// No such token was given out, or it is void already.
+    TokenNotFound,
+    /// As many tokens as may be good at a time.
+    TooManyTokens,
 }
 
 impl ErrorCode {
@@ -138,6 +142,8 @@ impl ErrorCode {
         Self::TooManyRunning,
         Self::MessageNotFound,
         Self::MessageHandedOver,
+        Self::TokenNotFound,
+        Self::TooManyTokens,
     ];
 
     /// The one table: code on the wire, HTTP status, and what it means in general.
@@ -201,6 +207,10 @@ impl ErrorCode {
             Self::MessageHandedOver => {
                 ("message_handed_over", 409, "The agent has the message already")
             }
+            Self::TokenNotFound => ("token_not_found", 404, "No such token"),
+            Self::TooManyTokens => {
+                ("too_many_tokens", 409, "Too many tokens are good: revoke some")
+            }
             Self::Stopping => ("stopping", 503, "The studio is stopping"),
         }
     }
@@ -262,7 +272,9 @@ impl ErrorCode {
             | Self::HookProjectNotFound
             | Self::TooManyHookProjects
             | Self::MessageNotFound
-            | Self::MessageHandedOver => None,
+            | Self::MessageHandedOver
+            | Self::TokenNotFound
+            | Self::TooManyTokens => None,
         }
     }
 }

@@ -19,6 +19,7 @@ mod problem;
 mod respond;
 mod sandbox;
 mod sessions;
+mod tokens;
 
 pub use append::AppendEvent;
 pub use body::{Body, BodyError};
@@ -32,3 +33,4 @@ pub use problem::ProblemBody;
 pub use respond::{OutboundAction, Respond, RespondAnswer};
 pub use sandbox::CreateSandbox;
 pub use sessions::{CreateLocalSession, CreateSession, Iterate, Permissions};
+pub use tokens::{MintProgramToken, MintSessionToken, ProgramPurpose, SessionPurpose};

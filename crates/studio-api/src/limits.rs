@@ -37,6 +37,9 @@ pub const FILES_PAGE_MAX: usize = 50_000;
 /// Files on one page of a listing when the client does not say.
 pub const FILES_PAGE_DEFAULT: usize = 10_000;
 
+/// Longest life of a token that is asked for, in seconds: a year.
+pub const TOKEN_SECONDS_MAX: u64 = 365 * 24 * 60 * 60;
+
 /// How many UTF-16 units `text` has.
 pub fn units(text: &str) -> usize {
     text.encode_utf16().count()

@@ -4,12 +4,16 @@ use axum::{Json, extract::State};
 use studio_api::answers::{AppStatusAnswer, AppStopped, Done};
 use studio_flows::FlowError;
 
-use crate::{HttpState, Problem, body::AppendBody, permit::KnownSession};
+use crate::{
+    HttpState, Problem,
+    body::AppendBody,
+    permit::{KnownRead, KnownSession},
+};
 
 /// `GET /api/sessions/{id}/app-status`.
 pub(crate) async fn status(
     State(state): State<HttpState>,
-    KnownSession(session): KnownSession,
+    KnownRead(session): KnownRead,
 ) -> Result<Json<AppStatusAnswer>, Problem> {
     let told = state.studio().app_status(session).await?;
     let (running, port, preview_url) = (told.running, told.port, told.preview_url);

@@ -73,14 +73,35 @@ impl FromRequest<HttpState> for AppendBody {
     }
 }
 
+/// The code of the login page's form; empty for whatever else comes.
+pub(crate) struct LoginForm(pub(crate) String);
+
+impl FromRequest<HttpState> for LoginForm {
+    type Rejection = Problem;
+
+    async fn from_request(request: Request, state: &HttpState) -> Result<Self, Problem> {
+        let (parts, body) = request.into_parts();
+        if media_type(&parts.headers) != "application/x-www-form-urlencoded" {
+            return Ok(Self(String::new()));
+        }
+        let bytes = read(body, BODY_BYTES_MAX, state).await?;
+        let code = form_urlencoded::parse(&bytes).find(|(name, _)| name == "code");
+        Ok(Self(code.map(|(_, code)| code.into_owned()).unwrap_or_default()))
+    }
+}
+
 fn must_be_json(headers: &HeaderMap) -> Result<(), Problem> {
-    let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let media_type = declared.split(';').next().unwrap_or("").trim();
-    if media_type.eq_ignore_ascii_case("application/json") {
+    if media_type(headers) == "application/json" {
         Ok(())
     } else {
         Err(Problem::of(ErrorCode::UnsupportedMediaType))
     }
+}
+
+/// What the body is declared as, in lower case.
+fn media_type(headers: &HeaderMap) -> String {
+    let declared = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    declared.split(';').next().unwrap_or("").trim().to_ascii_lowercase()
 }
 
 async fn read(body: Body, bytes_max: usize, state: &HttpState) -> Result<Bytes, Problem> {

@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::{Bytes, BytesMut};
-use futures::{Stream, stream};
+use futures::{Stream, StreamExt as _, stream};
 use studio_api::ErrorCode;
 use studio_ids::SessionId;
 use studio_streams::{Encoding, Follow, Frame, Offset, StreamError};
@@ -40,11 +40,18 @@ const KEEP_ALIVE: Bytes = Bytes::from_static(b": keep-alive\n\n");
 /// `GET /api/sessions/{id}/events`.
 pub(crate) async fn events(
     State(state): State<HttpState>,
-    WatchedSession(session): WatchedSession,
+    WatchedSession(session, pass): WatchedSession,
     ResumeAt(from): ResumeAt,
 ) -> Result<Response, Problem> {
     let follow = state.studio().watch(session, from).await?;
-    let pieces = pieces(session, follow, state.settings().keep_alive, state.stop().clone());
+    let watched = state.locks().watch(pass, state.stop());
+    let stop = watched.token().clone();
+    let pieces = pieces(session, follow, state.settings().keep_alive, stop);
+    // Whoever reads holds the watch: it ends with the body.
+    let pieces = pieces.map(move |piece| {
+        let _held = &watched;
+        piece
+    });
     let headers = [
         (CONTENT_TYPE, "text/event-stream"),
         (CACHE_CONTROL, "no-cache"),
@@ -201,7 +208,6 @@ fn piece(page: &mut std::vec::IntoIter<Arc<Frame>>) -> Option<Bytes> {
 
 #[cfg(test)]
 mod tests {
-    use futures::StreamExt as _;
     use serde_json::{Value, json};
     use studio_streams::{Batch, CreateOptions, MemoryStreams, StreamPath, StreamStore as _};
 

@@ -27,13 +27,13 @@ use studio_ids::SessionId;
 use crate::{
     HttpState, Problem,
     lossy::LossyText,
-    permit::{KnownSession, number, query},
+    permit::{KnownRead, number, query},
 };
 
 /// `GET /api/sessions/{id}/files`.
 pub(crate) async fn list(
     State(state): State<HttpState>,
-    KnownSession(session): KnownSession,
+    KnownRead(session): KnownRead,
     page: Page,
 ) -> Result<Json<FileListing>, Problem> {
     let found = state.studio().files(session, page.after.as_deref(), page.max).await?;
@@ -43,7 +43,7 @@ pub(crate) async fn list(
 /// `GET /api/sessions/{id}/git-status`.
 pub(crate) async fn git_status(
     State(state): State<HttpState>,
-    KnownSession(session): KnownSession,
+    KnownRead(session): KnownRead,
 ) -> Result<Json<GitStatusAnswer>, Problem> {
     let told = state.studio().git_status(session).await;
     let told = told.map_err(|error| {
@@ -63,7 +63,7 @@ pub(crate) async fn git_status(
 /// `GET /api/sessions/{id}/file-content`: JSON, or with `raw=1` the bytes themselves.
 pub(crate) async fn content(
     State(state): State<HttpState>,
-    KnownSession(session): KnownSession,
+    KnownRead(session): KnownRead,
     wanted: Wanted,
 ) -> Result<Response, Problem> {
     let most = state.settings().file_bytes_max;

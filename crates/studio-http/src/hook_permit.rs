@@ -49,7 +49,7 @@ impl FromRequestParts<HttpState> for HookCaller {
         if let Some(project) = project_of(state, &token) {
             return Ok(Self(HookSource::Project(project)));
         }
-        let known = state.keys().opens(Scope::AllHooks, &token, state.now());
+        let known = state.locks().opens(Scope::AllHooks, &token);
         if known { Ok(Self(HookSource::Anybody)) } else { Err(refused()) }
     }
 }
@@ -67,7 +67,7 @@ impl FromRequestParts<HttpState> for ProjectSecret {
 fn project_of(state: &HttpState, token: &str) -> Option<HookProjectId> {
     let (secret, token) = token.strip_prefix(SECRET_FORM)?.split_once('.')?;
     let secret: HookSecretId = secret.parse().ok()?;
-    let fits = state.keys().opens(Scope::ProjectHooks(secret), token, state.now());
+    let fits = state.locks().opens(Scope::ProjectHooks(secret), token);
     fits.then(|| state.studio().hook_project_of(secret)).flatten()
 }
 
@@ -95,7 +95,7 @@ impl FromRequestParts<HttpState> for SetupCode {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
-        let known = bearer(parts).is_some_and(|code| state.setup_codes().take(&code));
+        let known = bearer(parts).is_some_and(|code| state.setup_codes().take(&code).is_some());
         if known { Ok(Self) } else { Err(Problem::unauthenticated("setup")) }
     }
 }

@@ -39,9 +39,8 @@ pub(crate) async fn create_auto(
 ) -> Result<(StatusCode, Json<LocalSessionCreated>), Problem> {
     let create = async |studio: &studio_flows::Studio| studio.create_auto_session(body).await;
     let session_id = limited(&state, client, create).await?.id;
-    let mint = |scope| state.keys().mint(scope, state.now());
-    let session_token = mint(Scope::Session(session_id));
-    let hook_token = mint(Scope::Hook(session_id));
+    let session_token = state.locks().mint(Scope::Session(session_id));
+    let hook_token = state.locks().mint(Scope::Hook(session_id));
     Ok((StatusCode::CREATED, Json(LocalSessionCreated { session_id, session_token, hook_token })))
 }
 
@@ -82,7 +81,7 @@ pub(crate) async fn setup(
     let encrypted = parts.extensions.get::<Encrypted>().is_some();
     let studio = format!("{}://{authority}", if encrypted { "https" } else { "http" });
     let script = match query(&parts, "uninstall") {
-        None => setup_script(&studio, state.setup_codes().give().expose()),
+        None => setup_script(&studio, state.setup_codes().give(()).expose()),
         Some(_) => remove_script(&studio),
     };
     ([(CONTENT_TYPE, "text/plain; charset=utf-8")], script).into_response()
@@ -102,7 +101,7 @@ pub(crate) async fn set_up(
 /// A project's secret names itself, so that it can be looked for: `sh1.<id>.<token>`.
 fn secret_text(state: &HttpState, secret: HookSecretId) -> String {
     let scope = Scope::ProjectHooks(secret);
-    let token = state.keys().mint_own(scope, state.now(), SECRET_LIFETIME);
+    let token = state.locks().issue(scope, SECRET_LIFETIME).token;
     format!("{}{secret}.{token}", crate::hook_permit::SECRET_FORM)
 }
 

@@ -1,10 +1,12 @@
 //! The studio over HTTP: extractors, ten-line handlers, one error table, server-sent events.
 //!
 //! Reading order: [`routes`] (every route and who may use it), [`HttpState`] and [`HttpSettings`]
-//! (what the routes need), `permit` (permission as a value), `sessions` and `system` (the
-//! handlers), `files`, `app`, `sandboxes` and `transfer` (what lies and runs in a sandbox, a
-//! session as a file), `hooks`, `hook_permit` and `setup_codes` (agents
-//! that the studio does not run), `events` (the log as server-sent events), `streams` (who may use
+//! (what the routes need), `locks` (which tokens are good), `permit` (permission as a value), `sessions` and `system` (the
+//! handlers), `tokens` (those that somebody asks for), `files`, `app`, `sandboxes` and `transfer` (what lies and runs in a sandbox, a
+//! session as a file), `login` (browsers), `codes` (what is good
+//! once), `hooks` and `hook_permit` (agents
+//! that the studio does not run), `events` (the log as server-sent events) and `tickets` (what opens
+//! it once), `streams` (who may use
 //! the streams themselves), `problem` (what a failure becomes), [`openapi()`] (all of it as a document),
 //! `guard` (which pages may talk to us), [`serve`] (connections, deadlines, stopping), `outlet`
 //! (an event stream on its connection).
@@ -12,6 +14,7 @@
 mod address;
 mod app;
 mod body;
+mod codes;
 mod events;
 mod files;
 mod frame;
@@ -20,7 +23,9 @@ mod hook_permit;
 mod hooks;
 mod io;
 mod limit;
+mod locks;
 mod log;
+mod login;
 mod lossy;
 mod openapi;
 mod outlet;
@@ -30,10 +35,11 @@ mod routes;
 mod sandboxes;
 mod serve;
 mod sessions;
-mod setup_codes;
 mod state;
 mod streams;
 mod system;
+mod tickets;
+mod tokens;
 mod transfer;
 
 pub(crate) use problem::Problem;

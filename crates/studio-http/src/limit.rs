@@ -5,31 +5,31 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// Over which time creations are counted.
+/// Over which time is counted.
 const WINDOW: Duration = Duration::from_secs(60 * 60);
 /// Most addresses remembered; the one that was quiet longest is forgotten first.
 const ADDRESSES_MAX: usize = 10_000;
 
-/// Counts session creations per address (`D30-14`, `D30-15`, `D30-98`): bounded, purged, and
-/// what failed is given back.
-pub(crate) struct CreationLimit {
+/// Counts per address and hour: creations of sessions (`D30-14`, `D30-15`, `D30-98`; what failed
+/// is given back) and tries to log in (what succeeded is). Bounded and purged.
+pub(crate) struct HourlyLimit {
     max: Option<u32>,
     taken: Mutex<HashMap<IpAddr, VecDeque<Instant>>>,
 }
 
-/// A creation that was counted.
+/// What was counted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Counted {
     who: IpAddr,
     at: Instant,
 }
 
-impl CreationLimit {
+impl HourlyLimit {
     pub(crate) fn new(max: Option<u32>) -> Self {
         Self { max, taken: Mutex::default() }
     }
 
-    /// Counts one creation, or tells how long to wait for the next.
+    /// Counts one, or tells how long to wait for the next.
     pub(crate) fn take(&self, who: IpAddr, now: Instant) -> Result<Option<Counted>, Duration> {
         let Some(max) = self.max else { return Ok(None) };
         let who = household(who);
@@ -49,7 +49,7 @@ impl CreationLimit {
         Err(WINDOW.saturating_sub(now.duration_since(oldest)))
     }
 
-    /// Nothing was created after all.
+    /// It does not count after all.
     pub(crate) fn give_back(&self, counted: Counted) {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(times) = taken.get_mut(&counted.who)
@@ -90,7 +90,7 @@ mod tests {
 
     #[test]
     fn an_address_may_create_so_many_sessions_an_hour() {
-        let limit = CreationLimit::new(Some(2));
+        let limit = HourlyLimit::new(Some(2));
         let start = Instant::now();
         let later = |minutes: u64| start + Duration::from_secs(minutes * 60);
         assert!(limit.take(address(1), later(0)).is_ok());
@@ -106,13 +106,13 @@ mod tests {
     #[test]
     fn zero_allows_nothing_and_none_allows_all() {
         let now = Instant::now();
-        assert!(CreationLimit::new(Some(0)).take(address(1), now).is_err());
-        assert!(CreationLimit::new(None).take(address(1), now).is_ok());
+        assert!(HourlyLimit::new(Some(0)).take(address(1), now).is_err());
+        assert!(HourlyLimit::new(None).take(address(1), now).is_ok());
     }
 
     #[test]
     fn many_addresses_do_not_fill_the_memory_and_a_v6_network_is_one() {
-        let limit = CreationLimit::new(Some(1));
+        let limit = HourlyLimit::new(Some(1));
         let now = Instant::now();
         for n in 0..10_200_u32 {
             assert!(limit.take(IpAddr::V4(n.into()), now).is_ok());

@@ -13,7 +13,7 @@ use studio_auth::Scope;
 use studio_flows::Mode;
 use studio_ids::SessionId;
 
-use crate::{Creation, HttpState, Problem, address::ClientAddress};
+use crate::{Creation, HttpState, Problem, address::ClientAddress, locks::Pass, login, tickets};
 
 /// Proof that a person controls this session: its own token, or the operator's. An agent's
 /// credentials (hook, relay) are never enough (`D30-8`).
@@ -24,17 +24,38 @@ pub(crate) struct OwnedSession(pub(crate) SessionId);
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct KnownSession(pub(crate) SessionId);
 
-/// As [`OwnedSession`]; the token may stand in the query, because a browser's `EventSource`
-/// cannot send headers. For event streams only (`D30-13`).
+/// As [`KnownSession`], with what opened it.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldSession(pub(crate) SessionId, pub(crate) Pass);
+
+/// Proof that the caller may look at this session: a token for reading it, or what is enough for
+/// [`OwnedSession`]. For routes that change nothing.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct WatchedSession(pub(crate) SessionId);
+pub(crate) struct ReadSession(pub(crate) SessionId);
+
+/// As [`ReadSession`], and the session exists.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct KnownRead(pub(crate) SessionId);
+
+/// As [`KnownRead`], with what opened it.
+#[derive(Clone, Debug)]
+pub(crate) struct HeldRead(pub(crate) SessionId, pub(crate) Pass);
+
+/// As [`ReadSession`], with what opened it; because a browser's `EventSource` cannot send headers,
+/// the token may stand in the query, or a ticket. For event streams only (`D30-13`).
+#[derive(Clone, Debug)]
+pub(crate) struct WatchedSession(pub(crate) SessionId, pub(crate) Pass);
 
 /// Proof that the caller is an agent's hook (or its relay) of this session.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct HookedSession(pub(crate) SessionId);
 
-/// Proof that the caller runs this studio: the operator's token, or, in development mode, a
-/// connection from this machine.
+/// Proof that the caller runs this studio, with what shows it: the operator's token or a browser's
+/// login, or (`None`), in development mode, a connection from this machine.
+#[derive(Clone, Debug)]
+pub(crate) struct Caller(pub(crate) Option<Pass>);
+
+/// As [`Caller`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operator;
 
@@ -46,7 +67,17 @@ impl FromRequestParts<HttpState> for OwnedSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
-        owned(parts, state, bearer(parts)).await.map(Self)
+        opened(parts, state, Scope::Session).await.map(|(id, _)| Self(id))
+    }
+}
+
+impl FromRequestParts<HttpState> for HeldSession {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        let (id, pass) = opened(parts, state, Scope::Session).await?;
+        state.studio().session(id)?;
+        Ok(Self(id, pass))
     }
 }
 
@@ -54,9 +85,35 @@ impl FromRequestParts<HttpState> for KnownSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
-        let OwnedSession(id) = OwnedSession::from_request_parts(parts, state).await?;
-        state.studio().session(id)?;
+        let HeldSession(id, _) = HeldSession::from_request_parts(parts, state).await?;
         Ok(Self(id))
+    }
+}
+
+impl FromRequestParts<HttpState> for ReadSession {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        opened(parts, state, Scope::Read).await.map(|(id, _)| Self(id))
+    }
+}
+
+impl FromRequestParts<HttpState> for KnownRead {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        let HeldRead(id, _) = HeldRead::from_request_parts(parts, state).await?;
+        Ok(Self(id))
+    }
+}
+
+impl FromRequestParts<HttpState> for HeldRead {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        let (id, pass) = opened(parts, state, Scope::Read).await?;
+        state.studio().session(id)?;
+        Ok(Self(id, pass))
     }
 }
 
@@ -64,8 +121,14 @@ impl FromRequestParts<HttpState> for WatchedSession {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
-        let token = bearer(parts).or_else(|| query(parts, "token"));
-        owned(parts, state, token).await.map(Self)
+        let refused = || Problem::unauthenticated("session");
+        let id = session_id(parts, state).await.ok_or_else(refused)?;
+        let scopes = openers(Scope::Read(id), id);
+        let in_query = || state.locks().pass(&scopes, &query(parts, "token")?);
+        let pass = shown(parts, state, &scopes)
+            .or_else(in_query)
+            .or_else(|| tickets::taken(parts, state, id));
+        pass.map(|pass| Self(id, pass)).ok_or_else(refused)
     }
 }
 
@@ -76,11 +139,23 @@ impl FromRequestParts<HttpState> for HookedSession {
         let refused = || Problem::unauthenticated("hook");
         let id = session_id(parts, state).await.ok_or_else(refused)?;
         let token = bearer(parts).ok_or_else(refused)?;
-        let now = state.now();
-        let opens = [Scope::Hook(id), Scope::Relay(id)]
-            .into_iter()
-            .any(|scope| state.keys().opens(scope, &token, now));
-        if opens { Ok(Self(id)) } else { Err(refused()) }
+        let opens = state.locks().pass(&[Scope::Hook(id), Scope::Relay(id)], &token);
+        opens.map(|_| Self(id)).ok_or_else(refused)
+    }
+}
+
+impl FromRequestParts<HttpState> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        if let Some(pass) = shown(parts, state, &[Scope::Operator]) {
+            return Ok(Self(Some(pass)));
+        }
+        let at_home = ClientAddress::of(parts, &state.settings().trusted_proxies).0.is_loopback();
+        match state.studio().settings().mode {
+            Mode::Dev if at_home => Ok(Self(None)),
+            Mode::Dev | Mode::Production => Err(Problem::unauthenticated("operator")),
+        }
     }
 }
 
@@ -88,15 +163,7 @@ impl FromRequestParts<HttpState> for Operator {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
-        let token = bearer(parts);
-        if token.is_some_and(|token| state.keys().opens(Scope::Operator, &token, state.now())) {
-            return Ok(Self);
-        }
-        let at_home = ClientAddress::of(parts, &state.settings().trusted_proxies).0.is_loopback();
-        match state.studio().settings().mode {
-            Mode::Dev if at_home => Ok(Self),
-            Mode::Dev | Mode::Production => Err(Problem::unauthenticated("operator")),
-        }
+        Caller::from_request_parts(parts, state).await.map(|_| Self)
     }
 }
 
@@ -104,31 +171,41 @@ impl FromRequestParts<HttpState> for MayCreate {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
-        match state.settings().creation {
-            Creation::Open => Ok(Self),
-            Creation::Operator => {
-                Operator::from_request_parts(parts, state).await.map(|Operator| Self)
-            }
+        let open = state.settings().creation == Creation::Open;
+        if open || shown(parts, state, &[Scope::Create]).is_some() {
+            return Ok(Self);
         }
+        Operator::from_request_parts(parts, state).await.map(|Operator| Self)
     }
 }
 
-async fn owned(
+/// The session in the path, and what opens `wanted` of it.
+async fn opened(
     parts: &mut Parts,
     state: &HttpState,
-    token: Option<String>,
-) -> Result<SessionId, Problem> {
+    wanted: fn(SessionId) -> Scope,
+) -> Result<(SessionId, Pass), Problem> {
     let refused = || Problem::unauthenticated("session");
     let id = session_id(parts, state).await.ok_or_else(refused)?;
-    let token = token.ok_or_else(refused)?;
-    if controls(state, id, &token) { Ok(id) } else { Err(refused()) }
+    let pass = shown(parts, state, &openers(wanted(id), id)).ok_or_else(refused)?;
+    Ok((id, pass))
 }
 
-/// Whether `token` is a person's for session `id`.
-pub(crate) fn controls(state: &HttpState, id: SessionId, token: &str) -> bool {
-    let now = state.now();
-    state.keys().opens(Scope::Session(id), token, now)
-        || state.keys().opens(Scope::Operator, token, now)
+/// A person's tokens that are enough for this of session `id`.
+pub(crate) fn openers(wanted: Scope, id: SessionId) -> Vec<Scope> {
+    let mut scopes = vec![Scope::Session(id), Scope::Read(id), Scope::Operator];
+    scopes.retain(|held| held.covers(wanted));
+    scopes
+}
+
+/// What the caller shows that opens one of these: a token in a header, else a browser's login
+/// where the operator's is enough.
+pub(crate) fn shown(parts: &Parts, state: &HttpState, scopes: &[Scope]) -> Option<Pass> {
+    match bearer(parts) {
+        Some(token) => state.locks().pass(scopes, &token),
+        None if scopes.contains(&Scope::Operator) => login::pass(parts, state),
+        None => None,
+    }
 }
 
 async fn session_id(parts: &mut Parts, state: &HttpState) -> Option<SessionId> {

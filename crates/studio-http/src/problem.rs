@@ -136,6 +136,9 @@ impl From<FlowError> for Problem {
             FlowError::MessageHandedOver(_) => {
                 (ErrorCode::MessageHandedOver, Some(error.to_string()))
             }
+            FlowError::Tokens { .. } => (ErrorCode::StreamsUnavailable, None),
+            FlowError::NoToken => (ErrorCode::TokenNotFound, None),
+            FlowError::TooManyTokens(_) => (ErrorCode::TooManyTokens, None),
             FlowError::RateLimited(wait) => return Self::rate_limited(*wait),
             FlowError::Stopping => (ErrorCode::Stopping, None),
             _ => (ErrorCode::Internal, None),

@@ -8,8 +8,8 @@ use axum::{
 };
 
 use crate::{
-    HttpState, app, events, files, guard, hooks, log, openapi, sandboxes, sessions, streams,
-    system, transfer,
+    HttpState, app, events, files, guard, hooks, log, login, openapi, sandboxes, sessions, streams,
+    system, tickets, tokens, transfer,
 };
 
 /// Who may use a route. The handlers' extractors enforce it; a test holds each to its word.
@@ -23,7 +23,9 @@ pub enum Policy {
     Operator,
     /// A person with the session's token.
     Session,
-    /// As [`Policy::Session`]; the token may stand in the query.
+    /// As [`Policy::Session`], or who may only look at the session.
+    Read,
+    /// As [`Policy::Read`]; the token may stand in the query, or a ticket.
     Watch,
     /// The session's agent.
     Hook,
@@ -31,6 +33,8 @@ pub enum Policy {
     ProjectHook,
     /// Who installs such hooks, with the code that the installer was given.
     SetupCode,
+    /// A browser, with the code of a link that logs in.
+    LoginCode,
     /// A person at the studio's own machine; in production with the operator's token.
     LocalUser,
     /// Who may use all streams; for a session's own stream also as [`Policy::Watch`].
@@ -44,7 +48,8 @@ pub enum Policy {
 pub struct Route {
     /// `GET` (and with it `HEAD`), `POST`, …
     pub method: Method,
-    /// The path; `{id}` stands for a session's id, `{message}` for a message's, `{*path}` for a stream's path.
+    /// The path; `{id}` stands for a session's id, `{message}` for a message's,
+    /// `{token}` for a token's, `{*path}` for a stream's path.
     pub path: &'static str,
     /// Who may use it.
     pub policy: Policy,
@@ -56,8 +61,8 @@ const STREAM: &str = "/v1/stream/{*path}";
 /// Every route of the studio: the table of contents of this crate.
 fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
     use Policy::{
-        Create, Hook, LocalUser, Open, Operator, ProjectHook, ReadStream, Session, SetupCode,
-        Watch, WriteStream,
+        Create, Hook, LocalUser, LoginCode, Open, Operator, ProjectHook, Read, ReadStream, Session,
+        SetupCode, Watch, WriteStream,
     };
     let route = |method, path, policy| Route { method, path, policy };
     let (read, write, remove) = (Method::GET, Method::POST, Method::DELETE);
@@ -77,7 +82,7 @@ fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
         (route(write.clone(), "/api/hooks/projects", SetupCode), post(hooks::set_up)),
         (route(read.clone(), "/api/hooks/projects", Operator), get(hooks::projects)),
         (route(remove.clone(), "/api/hooks/projects/{id}", Operator), delete(hooks::revoke)),
-        (route(read.clone(), "/api/sessions/{id}", Session), get(sessions::get)),
+        (route(read.clone(), "/api/sessions/{id}", Read), get(sessions::get)),
         (route(remove.clone(), "/api/sessions/{id}", Session), delete(sessions::delete)),
         (route(write.clone(), "/api/sessions/{id}/iterate", Session), post(sessions::iterate)),
         (route(write.clone(), "/api/sessions/{id}/respond", Session), post(sessions::respond)),
@@ -85,23 +90,42 @@ fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
         (route(write.clone(), "/api/sessions/{id}/cancel", Session), post(sessions::cancel)),
         (route(write.clone(), "/api/sessions/{id}/hook-event", Hook), post(sessions::hook_event)),
         (route(read.clone(), "/api/sessions/{id}/events", Watch), get(events::events)),
-        (route(read.clone(), "/api/sessions/{id}/gates", Session), get(sessions::gates)),
-        (route(read.clone(), "/api/sessions/{id}/queue", Session), get(sessions::queue)),
+        (route(read.clone(), "/api/sessions/{id}/gates", Read), get(sessions::gates)),
+        (route(read.clone(), "/api/sessions/{id}/queue", Read), get(sessions::queue)),
         (
             route(remove.clone(), "/api/sessions/{id}/queue/{message}", Session),
             delete(sessions::drop_message),
         ),
-        (route(read.clone(), "/api/sessions/{id}/files", Session), get(files::list)),
-        (route(read.clone(), "/api/sessions/{id}/file-content", Session), get(files::content)),
-        (route(read.clone(), "/api/sessions/{id}/git-status", Session), get(files::git_status)),
-        (route(read.clone(), "/api/sessions/{id}/app-status", Session), get(app::status)),
+        (route(read.clone(), "/api/sessions/{id}/files", Read), get(files::list)),
+        (route(read.clone(), "/api/sessions/{id}/file-content", Read), get(files::content)),
+        (route(read.clone(), "/api/sessions/{id}/git-status", Read), get(files::git_status)),
+        (route(read.clone(), "/api/sessions/{id}/app-status", Read), get(app::status)),
         (route(write.clone(), "/api/sessions/{id}/start-app", Session), post(app::start)),
         (route(write.clone(), "/api/sessions/{id}/stop-app", Session), post(app::stop)),
         (route(write.clone(), "/api/sessions/{id}/stream/append", Session), post(app::append)),
         (route(Method::PATCH, "/api/sessions/{id}", Session), patch(sessions::change)),
-        (route(read.clone(), "/api/sessions/{id}/usage", Session), get(sessions::usage)),
-        (route(read.clone(), "/api/sessions/{id}/export", Session), get(transfer::export)),
+        (route(read.clone(), "/api/sessions/{id}/usage", Read), get(sessions::usage)),
+        (route(read.clone(), "/api/sessions/{id}/export", Read), get(transfer::export)),
         (route(write.clone(), "/api/sessions/import", Operator), post(transfer::import)),
+        (route(read.clone(), "/api/sessions/{id}/tokens", Session), get(tokens::of_session)),
+        (
+            route(write.clone(), "/api/sessions/{id}/tokens", Session),
+            post(tokens::mint_for_session),
+        ),
+        (route(write.clone(), "/api/sessions/{id}/tokens/rotate", Session), post(tokens::rotate)),
+        (
+            route(remove.clone(), "/api/sessions/{id}/tokens/{token}", Session),
+            delete(tokens::revoke_of_session),
+        ),
+        (route(write.clone(), "/api/sessions/{id}/events-ticket", Read), post(tickets::give)),
+        (route(read.clone(), "/login", Open), get(login::page)),
+        (route(write.clone(), "/api/login", LoginCode), post(login::login)),
+        (route(write.clone(), "/api/login-links", Operator), post(login::link)),
+        (route(write.clone(), "/api/logout", Open), post(login::logout)),
+        (route(read.clone(), "/api/me", Operator), get(login::me)),
+        (route(read.clone(), "/api/tokens", Operator), get(tokens::of_programs)),
+        (route(write.clone(), "/api/tokens", Operator), post(tokens::mint_for_program)),
+        (route(remove.clone(), "/api/tokens/{token}", Operator), delete(tokens::revoke_of_program)),
         (route(read.clone(), "/api/sandboxes", Operator), get(sandboxes::list)),
         (route(write.clone(), "/api/sandboxes", Operator), post(sandboxes::create)),
         (route(read.clone(), "/api/sandboxes/{id}", Session), get(sandboxes::get)),

@@ -34,7 +34,7 @@ use crate::{
     HttpState, Problem,
     address::ClientAddress,
     body::{Checked, HookBody, Optional},
-    permit::{HookedSession, KnownSession, MayCreate, Operator, OwnedSession, query},
+    permit::{HookedSession, KnownSession, MayCreate, Operator, OwnedSession, ReadSession, query},
 };
 
 type Answer<T> = Result<Json<T>, Problem>;
@@ -55,7 +55,7 @@ pub(crate) async fn create(
         studio.create_session(new).await
     })
     .await?;
-    let session_token = state.keys().mint(Scope::Session(session.id), state.now());
+    let session_token = state.locks().mint(Scope::Session(session.id));
     let created = SessionCreated { session_id: session.id, session, session_token };
     Ok((StatusCode::CREATED, Json(created)))
 }
@@ -70,9 +70,8 @@ pub(crate) async fn create_local(
     let create =
         async |studio: &studio_flows::Studio| studio.create_local_session(body.description).await;
     let session_id = limited(&state, client, create).await?.id;
-    let mint = |scope| state.keys().mint(scope, state.now());
-    let session_token = mint(Scope::Session(session_id));
-    let hook_token = mint(Scope::Hook(session_id));
+    let session_token = state.locks().mint(Scope::Session(session_id));
+    let hook_token = state.locks().mint(Scope::Hook(session_id));
     let created = LocalSessionCreated { session_id, session_token, hook_token };
     Ok((StatusCode::CREATED, Json(created)))
 }
@@ -130,7 +129,7 @@ pub(crate) async fn change(
 /// `GET /api/sessions/{id}/usage`.
 pub(crate) async fn usage(
     State(state): State<HttpState>,
-    OwnedSession(session): OwnedSession,
+    ReadSession(session): ReadSession,
 ) -> Answer<UsageAnswer> {
     let usage = state.studio().usage(session)?;
     Ok(Json(UsageAnswer {
@@ -146,7 +145,7 @@ pub(crate) async fn usage(
 /// `GET /api/sessions/{id}`.
 pub(crate) async fn get(
     State(state): State<HttpState>,
-    OwnedSession(session): OwnedSession,
+    ReadSession(session): ReadSession,
 ) -> Answer<SessionInfo> {
     Ok(Json(state.studio().session_with_gates(session).await?))
 }
@@ -221,7 +220,7 @@ pub(crate) async fn hook_event(
 /// `GET /api/sessions/{id}/gates`.
 pub(crate) async fn gates(
     State(state): State<HttpState>,
-    OwnedSession(session): OwnedSession,
+    ReadSession(session): ReadSession,
 ) -> Answer<GateList> {
     let pending = state.studio().pending_gates(session).await?;
     let gates = pending
@@ -239,7 +238,7 @@ pub(crate) async fn gates(
 /// `GET /api/sessions/{id}/queue`.
 pub(crate) async fn queue(
     State(state): State<HttpState>,
-    OwnedSession(session): OwnedSession,
+    ReadSession(session): ReadSession,
 ) -> Answer<QueueList> {
     let waiting = state.studio().queue(session).await?;
     let messages = waiting

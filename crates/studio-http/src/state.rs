@@ -6,9 +6,19 @@ use std::{
 use axum::Router;
 use studio_auth::Keys;
 use studio_flows::Studio;
+use studio_ids::SessionId;
 use tokio_util::sync::CancellationToken;
 
-use crate::{Network, limit::CreationLimit, setup_codes::SetupCodes, streams};
+use crate::{
+    Network,
+    codes::Codes,
+    limit::HourlyLimit,
+    locks::{Locks, Pass},
+    streams,
+};
+
+/// How often an address may try to log in in vain, in an hour.
+const LOGIN_TRIES_MAX: u32 = 30;
 
 /// Who may create sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,10 +84,13 @@ pub struct HttpState {
 
 struct Inner {
     studio: Studio,
-    keys: Keys,
+    locks: Locks,
     settings: HttpSettings,
-    limit: CreationLimit,
-    setup_codes: SetupCodes,
+    limit: HourlyLimit,
+    setup_codes: Codes<()>,
+    login_codes: Codes<()>,
+    login_limit: HourlyLimit,
+    tickets: Codes<(SessionId, Pass)>,
     streams: Router,
     stop: CancellationToken,
 }
@@ -90,10 +103,21 @@ impl HttpState {
         settings: HttpSettings,
         stop: CancellationToken,
     ) -> Self {
-        let limit = CreationLimit::new(studio.settings().max_sessions_per_ip_per_hour);
-        let streams = streams::over(studio.streams(), &keys, &settings, &stop);
-        let setup_codes = SetupCodes::default();
-        let inner = Inner { studio, keys, settings, limit, setup_codes, streams, stop };
+        let limit = HourlyLimit::new(studio.settings().max_sessions_per_ip_per_hour);
+        let locks = Locks::new(keys, studio.clone());
+        let streams = streams::over(studio.streams(), &locks, &settings, &stop);
+        let inner = Inner {
+            studio,
+            locks,
+            settings,
+            limit,
+            setup_codes: Codes::for_people(),
+            login_codes: Codes::for_people(),
+            login_limit: HourlyLimit::new(Some(LOGIN_TRIES_MAX)),
+            tickets: Codes::tickets(),
+            streams,
+            stop,
+        };
         Self { inner: Arc::new(inner) }
     }
 
@@ -101,20 +125,38 @@ impl HttpState {
         &self.inner.studio
     }
 
-    pub(crate) fn keys(&self) -> &Keys {
-        &self.inner.keys
+    pub(crate) fn locks(&self) -> &Locks {
+        &self.inner.locks
     }
 
     pub(crate) fn settings(&self) -> &HttpSettings {
         &self.inner.settings
     }
 
-    pub(crate) fn limit(&self) -> &CreationLimit {
+    pub(crate) fn limit(&self) -> &HourlyLimit {
         &self.inner.limit
     }
 
-    pub(crate) fn setup_codes(&self) -> &SetupCodes {
+    /// A link that logs one browser in, once and soon. `base`: where it finds the studio, like
+    /// `https://studio.example.com`.
+    pub fn login_link(&self, base: &str) -> String {
+        format!("{base}/login?code={}", self.inner.login_codes.give(()).expose())
+    }
+
+    pub(crate) fn setup_codes(&self) -> &Codes<()> {
         &self.inner.setup_codes
+    }
+
+    pub(crate) fn login_codes(&self) -> &Codes<()> {
+        &self.inner.login_codes
+    }
+
+    pub(crate) fn login_limit(&self) -> &HourlyLimit {
+        &self.inner.login_limit
+    }
+
+    pub(crate) fn tickets(&self) -> &Codes<(SessionId, Pass)> {
+        &self.inner.tickets
     }
 
     pub(crate) fn streams(&self) -> &Router {
@@ -123,11 +165,6 @@ impl HttpState {
 
     pub(crate) fn stop(&self) -> &CancellationToken {
         &self.inner.stop
-    }
-
-    /// Unix seconds.
-    pub(crate) fn now(&self) -> u64 {
-        now()
     }
 }
 

@@ -5,11 +5,14 @@ use std::{convert::Infallible, sync::Arc};
 
 use axum::{
     Router,
+    body::Body,
     extract::{Request, State},
-    http::{Method, request::Parts},
+    http::{Method, header::CONTENT_TYPE, request::Parts},
     response::{IntoResponse, Response},
 };
-use studio_auth::{Keys, Scope};
+use futures::StreamExt as _;
+use studio_auth::Scope;
+use studio_flows::Watched;
 use studio_ids::SessionId;
 use studio_streams::{StreamPath, StreamStore};
 use studio_streams_protocol::{Access, Cors, ProtocolOptions, Wish};
@@ -18,8 +21,8 @@ use tower::ServiceExt as _;
 
 use crate::{
     HttpSettings, HttpState, Problem,
+    locks::{Locks, Pass},
     permit::{bearer, query},
-    state,
 };
 
 /// Below this stand the streams.
@@ -33,11 +36,11 @@ pub(crate) fn is_below(path: &str) -> bool {
 /// The protocol over the studio's store.
 pub(crate) fn over(
     store: &Arc<dyn StreamStore>,
-    keys: &Keys,
+    locks: &Locks,
     settings: &HttpSettings,
     stop: &CancellationToken,
 ) -> Router {
-    let access = StreamAccess { keys: keys.clone(), open: settings.streams_open };
+    let access = StreamAccess { locks: locks.clone(), open: settings.streams_open };
     let options = ProtocolOptions {
         mount: MOUNT.to_owned(),
         sse_lifetime: settings.streams_sse_lifetime,
@@ -53,31 +56,68 @@ pub(crate) fn over(
     studio_streams_protocol::router(Arc::clone(store), options)
 }
 
-/// Every method of `/v1/stream/{path}`.
+/// Every method of `/v1/stream/{path}`. What waits for more ends when its token is void.
 pub(crate) async fn streams(State(state): State<HttpState>, request: Request) -> Response {
-    let answered: Result<Response, Infallible> = state.streams().clone().oneshot(request).await;
-    answered.unwrap_or_else(|never| match never {})
+    let (parts, body) = request.into_parts();
+    let waits = parts.method == Method::GET && query(&parts, "live").is_some();
+    let pass = waits.then(|| pass(state.locks(), &parts)).flatten();
+    if waits && pass.is_none() && !state.settings().streams_open {
+        return Problem::unauthenticated("stream").into_response();
+    }
+    let request = Request::from_parts(parts, body);
+    let answering = state.streams().clone().oneshot(request);
+    let answered =
+        |answered: Result<Response, Infallible>| answered.unwrap_or_else(|never| match never {});
+    let Some(pass) = pass else { return answered(answering.await) };
+    let watched = state.locks().watch(pass, &CancellationToken::new());
+    tokio::select! {
+        answer = answering => ending_with(watched, answered(answer)),
+        () = watched.over() => Problem::unauthenticated("stream").into_response(),
+    }
 }
 
-/// Who may use which stream: the operator and a service with a token for streams all of them; who
-/// has a session's token may read that session's.
+/// The same answer, whose body ends when the token is void.
+fn ending_with(watched: Watched, answer: Response) -> Response {
+    let (head, body) = answer.into_parts();
+    if head.headers.get(CONTENT_TYPE).is_none_or(|kind| kind != "text/event-stream") {
+        return Response::from_parts(head, body);
+    }
+    let over = watched.over();
+    let pieces = body.into_data_stream().take_until(over).map(move |piece| {
+        let _held = &watched;
+        piece
+    });
+    Response::from_parts(head, Body::from_stream(pieces))
+}
+
+/// What opens the reading of a stream.
+fn pass(locks: &Locks, request: &Parts) -> Option<Pass> {
+    let path = request.uri.path().strip_prefix(MOUNT)?.strip_prefix('/')?;
+    let mut scopes = vec![Scope::Streams, Scope::Operator];
+    scopes.extend(path.parse().ok().as_ref().and_then(session).map(Scope::Session));
+    locks.pass(&scopes, &token(request)?)
+}
+
+/// Who may use which stream: the operator and a service with a token for streams all of them, but
+/// for writing the list of tokens; who has a session's token may read that session's.
 struct StreamAccess {
-    keys: Keys,
+    locks: Locks,
     open: bool,
 }
 
 impl Access for StreamAccess {
     fn refusal(&self, request: &Parts, wish: Wish<'_>) -> Option<Response> {
-        let permitted =
-            self.open || token(request).is_some_and(|t| self.permits(request, wish, &t));
+        // What is void is told by the studio alone: who could write here could make it good again.
+        let is_tokens = matches!(wish, Wish::Write(path) if *path == StreamPath::tokens());
+        let permitted = !is_tokens
+            && (self.open || token(request).is_some_and(|t| self.permits(request, wish, &t)));
         (!permitted).then(|| Problem::unauthenticated("stream").into_response())
     }
 }
 
 impl StreamAccess {
     fn permits(&self, request: &Parts, wish: Wish<'_>, token: &str) -> bool {
-        let now = state::now();
-        let opens = |scope| self.keys.opens(scope, token, now);
+        let opens = |scope| self.locks.opens(scope, token);
         if opens(Scope::Streams) || opens(Scope::Operator) {
             return true;
         }

@@ -10,12 +10,13 @@ use studio_api::{
     ErrorCode,
     answers::{ConfigAnswer, HealthAnswer, HealthChecks},
 };
+use studio_auth::Scope;
 use studio_flows::Mode;
 
 use crate::{
     HttpState, Problem,
     guard::is_api,
-    permit::{bearer, controls},
+    permit::{openers, shown},
 };
 
 /// The page until the browser app is there.
@@ -78,10 +79,9 @@ fn refuse(state: &HttpState, request: Request, code: ErrorCode) -> Response {
         None => true,
         // A route of its own; what a session's route would take is asked of a session `local`.
         Some("local") if code == ErrorCode::MethodNotAllowed && !of_sessions(&parts.method) => true,
-        Some(id) => {
-            let token = bearer(&parts);
-            id.parse().is_ok_and(|id| token.is_some_and(|token| controls(state, id, &token)))
-        }
+        Some(id) => id
+            .parse()
+            .is_ok_and(|id| shown(&parts, state, &openers(Scope::Session(id), id)).is_some()),
     };
     if permitted {
         Problem::of(code).into_response()

@@ -32,7 +32,7 @@ use tokio::sync::mpsc;
 use crate::{
     HttpState, Problem,
     frame::{INTERNAL, shown},
-    permit::{Operator, OwnedSession},
+    permit::{Operator, ReadSession},
 };
 
 /// The content type of such a file.
@@ -57,7 +57,7 @@ enum Mark {
 /// `GET /api/sessions/{id}/export`.
 pub(crate) async fn export(
     State(state): State<HttpState>,
-    OwnedSession(session): OwnedSession,
+    ReadSession(session): ReadSession,
 ) -> Result<Response, Problem> {
     let export = state.studio().export(session)?;
     let mut headers = HeaderMap::new();
@@ -146,7 +146,7 @@ pub(crate) async fn import(
         (Err(problem), Ok(_)) => return Err(problem),
         (Ok(events), Ok(session)) => (events, session),
     };
-    let session_token = state.keys().mint(Scope::Session(session.id), state.now());
+    let session_token = state.locks().mint(Scope::Session(session.id));
     let answer = ImportAnswer { session_id: session.id, session, session_token, events };
     Ok((StatusCode::CREATED, Json(answer)))
 }

@@ -15,17 +15,24 @@ use support::{Ask, World, path_of};
 fn foreign_tokens(world: &World, policy: Policy, id: SessionId) -> Vec<String> {
     let room = RoomId::from_bytes(*id.as_bytes());
     let other = SessionId::random();
-    let mut scopes =
-        vec![Scope::Session(other), Scope::Hook(other), Scope::Relay(other), Scope::Room(room)];
+    let mut scopes = vec![Scope::Session(other), Scope::Read(other), Scope::Hook(other)];
+    // What a cookie holds is no token in a header.
+    scopes.extend([Scope::Relay(other), Scope::Room(room), Scope::Login, Scope::Create]);
     match policy {
-        Policy::Hook => scopes.extend([Scope::Session(id), Scope::Operator, Scope::Streams]),
-        Policy::Session | Policy::Watch => {
+        Policy::Hook => {
+            scopes.extend([Scope::Session(id), Scope::Read(id), Scope::Operator, Scope::Streams]);
+        }
+        Policy::Session => {
+            scopes.extend([Scope::Read(id), Scope::Hook(id), Scope::Relay(id), Scope::Streams]);
+        }
+        Policy::Read | Policy::Watch => {
             scopes.extend([Scope::Hook(id), Scope::Relay(id), Scope::Streams]);
         }
         Policy::Operator => {
-            scopes.extend([Scope::Session(id), Scope::Hook(id), Scope::Relay(id), Scope::Streams])
+            scopes.extend([Scope::Session(id), Scope::Read(id), Scope::Hook(id)]);
+            scopes.extend([Scope::Relay(id), Scope::Streams]);
         }
-        Policy::ProjectHook | Policy::SetupCode => {
+        Policy::ProjectHook | Policy::SetupCode | Policy::LoginCode => {
             scopes.extend([Scope::Session(id), Scope::Hook(id), Scope::Relay(id)]);
             scopes.extend([Scope::Operator, Scope::Streams]);
             // Signed well, and of no project.
@@ -34,9 +41,10 @@ fn foreign_tokens(world: &World, policy: Policy, id: SessionId) -> Vec<String> {
         Policy::LocalUser => {
             scopes.extend([Scope::Session(id), Scope::Hook(id), Scope::Streams, Scope::AllHooks]);
         }
-        Policy::ReadStream => scopes.extend([Scope::Hook(id), Scope::Relay(id)]),
+        Policy::ReadStream => scopes.extend([Scope::Read(id), Scope::Hook(id), Scope::Relay(id)]),
         Policy::WriteStream => {
-            scopes.extend([Scope::Session(id), Scope::Hook(id), Scope::Relay(id)]);
+            scopes.extend([Scope::Session(id), Scope::Read(id), Scope::Hook(id)]);
+            scopes.push(Scope::Relay(id));
         }
         Policy::Open | Policy::Create => {}
     }

@@ -56,12 +56,16 @@ async fn no_body_brings_a_route_down() {
                 let token = match route.policy {
                     Policy::Hook if known => hook,
                     Policy::Hook => world.token(Scope::Hook(id)),
-                    Policy::Session | Policy::Watch if known => session,
-                    Policy::Session | Policy::Watch => world.token(Scope::Session(id)),
-                    Policy::ReadStream | Policy::WriteStream => world.token(Scope::Streams),
-                    Policy::Operator | Policy::LocalUser | Policy::Open | Policy::Create => {
-                        world.token(Scope::Operator)
+                    Policy::Session | Policy::Read | Policy::Watch if known => session,
+                    Policy::Session | Policy::Read | Policy::Watch => {
+                        world.token(Scope::Session(id))
                     }
+                    Policy::ReadStream | Policy::WriteStream => world.token(Scope::Streams),
+                    Policy::Operator
+                    | Policy::LocalUser
+                    | Policy::LoginCode
+                    | Policy::Open
+                    | Policy::Create => world.token(Scope::Operator),
                     Policy::ProjectHook if route.method == Method::POST => {
                         world.token(Scope::AllHooks)
                     }

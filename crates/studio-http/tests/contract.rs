@@ -107,6 +107,31 @@ const ROWS: &[Row] = &[
     (Session, "POST", "/api/sessions/{local}/stream/append", Some(r#"{"type":"gate_resolved","gate":"x"}"#)),
     (Hook, "POST", "/api/sessions/{local}/stream/append", Some(LOG)),
 
+    (Session, "POST", "/api/sessions/{local}/tokens", Some(r#"{"scope":"read","label":"Ada"}"#)),
+    (Session, "POST", "/api/sessions/{local}/tokens", Some(r#"{"scope":"operator"}"#)),
+    (Nobody, "POST", "/api/sessions/{local}/tokens", Some(r#"{"scope":"read"}"#)),
+    (Operator, "POST", "/api/sessions/{gone}/tokens", Some(r#"{"scope":"read"}"#)),
+    (Session, "GET", "/api/sessions/{local}/tokens", None),
+    (Session, "DELETE", "/api/sessions/{local}/tokens/{gone}", None),
+    (Operator, "POST", "/api/sessions/{asks}/tokens/rotate", None),
+    (Hook, "POST", "/api/sessions/{local}/tokens/rotate", None),
+    (Session, "POST", "/api/sessions/{local}/events-ticket", None),
+    (Nobody, "POST", "/api/sessions/{local}/events-ticket", None),
+    (Operator, "POST", "/api/sessions/{gone}/events-ticket", None),
+    (Nobody, "GET", "/login", None),
+    (Nobody, "POST", "/api/login", None),
+    (Operator, "POST", "/api/login-links", None),
+    (Session, "POST", "/api/login-links", None),
+    (Nobody, "POST", "/api/logout", None),
+    (Operator, "GET", "/api/me", None),
+    (Nobody, "GET", "/api/me", None),
+    (Home, "GET", "/api/me", None),
+    (Operator, "POST", "/api/tokens", Some(r#"{"scope":"create"}"#)),
+    (Operator, "POST", "/api/tokens", Some(r#"{"scope":"session","expiresInSeconds":0}"#)),
+    (Session, "POST", "/api/tokens", Some(r#"{"scope":"create"}"#)),
+    (Operator, "GET", "/api/tokens", None),
+    (Operator, "DELETE", "/api/tokens/{gone}", None),
+
     (Operator, "GET", "/api/sandboxes", None),
     (Session, "GET", "/api/sandboxes", None),
     (Operator, "POST", "/api/sandboxes", Some(r#"{"projectName":"../x","infra":{"mode":"x"}}"#)),
@@ -278,7 +303,11 @@ fn plain(name: &str, value: &mut Value) {
         Value::String(text) => {
             let replaced = match name {
                 "version" | "projectName" => "…",
-                _ if name.ends_with("Token") || name == "secret" => "<token>",
+                _ if name.ends_with("Token")
+                    || matches!(name, "secret" | "token" | "ticket" | "url") =>
+                {
+                    "<token>"
+                }
                 _ if text.parse::<SessionId>().is_ok() => "<id>",
                 _ if Timestamp::try_from(text.clone()).is_ok() => "<time>",
                 _ => return,

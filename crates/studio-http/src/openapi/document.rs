@@ -132,6 +132,7 @@ fn join(responses: &mut Map<String, Value>, status: u16, response: Value) {
 fn tag(path: &str) -> &'static str {
     match path {
         _ if path.starts_with("/v1/") => "streams",
+        _ if path.ends_with("/tokens") || path.contains("/tokens/") => "tokens",
         _ if path.starts_with("/api/sandboxes") => "sandboxes",
         _ if path.starts_with("/api/sessions") => "sessions",
         _ if path.starts_with("/api/hook") => "hooks",
@@ -168,11 +169,13 @@ fn failures(operation: &Operation, policy: Policy) -> BTreeMap<u16, Vec<ErrorCod
         Policy::Create => &[Unauthenticated, RateLimited],
         Policy::Operator | Policy::ReadStream | Policy::WriteStream => &[Unauthenticated],
         Policy::LocalUser => &[Unauthenticated, NotLocal],
-        Policy::SetupCode => &[Unauthenticated, StreamsUnavailable, TakenOver, Stopping],
+        Policy::LoginCode | Policy::SetupCode => {
+            &[Unauthenticated, StreamsUnavailable, TakenOver, Stopping]
+        }
         Policy::ProjectHook => {
             &[Unauthenticated, StreamsUnavailable, TakenOver, Stopping, SessionEnded]
         }
-        Policy::Session | Policy::Watch | Policy::Hook => {
+        Policy::Session | Policy::Read | Policy::Watch | Policy::Hook => {
             &[Unauthenticated, SessionNotFound, StreamsUnavailable, TakenOver, Stopping]
         }
     });
@@ -227,13 +230,22 @@ fn security(policy: Policy, method: &Method) -> Value {
     let one = |name: &str| json!({ name: [] });
     match policy {
         Policy::Open => json!([]),
-        Policy::Create => json!([{}, one("operator")]),
-        Policy::Operator => json!([one("operator")]),
-        Policy::Session => json!([one("session"), one("operator")]),
-        Policy::Watch => json!([one("session"), one("operator"), one("inQuery")]),
+        Policy::Create => json!([{}, one("operator"), one("login"), one("program")]),
+        Policy::Operator => json!([one("operator"), one("login")]),
+        Policy::Session => json!([one("session"), one("operator"), one("login")]),
+        Policy::Read => json!([one("session"), one("operator"), one("login"), one("read")]),
+        Policy::Watch => json!([
+            one("session"),
+            one("operator"),
+            one("login"),
+            one("read"),
+            one("inQuery"),
+            one("ticket")
+        ]),
         Policy::Hook => json!([one("hook")]),
         Policy::ProjectHook => json!([one("projectHooks")]),
         Policy::SetupCode => json!([one("setupCode")]),
+        Policy::LoginCode => json!([one("loginCode")]),
         Policy::LocalUser => json!([{}, one("operator")]),
         Policy::ReadStream if *method == Method::GET => {
             json!([one("streams"), one("operator"), one("session"), one("inQuery")])
@@ -247,9 +259,23 @@ fn schemes() -> Value {
     json!({
         "session": bearer("The session's token, given out when the session is made."),
         "operator": bearer("Who runs the studio: the token in its data directory. In development mode a connection from the same machine needs none."),
+        "read": bearer("A token for looking at the session: `POST /api/sessions/{id}/tokens`."),
+        "program": bearer("A key of a program that may create sessions: `POST /api/tokens`."),
         "hook": bearer("The session's hook token. It opens nothing else."),
         "projectHooks": bearer("The secret of a project whose agents tell the studio what they do."),
         "setupCode": bearer("The code in the installer's script: good once, for ten minutes."),
+        "login": {
+            "type": "apiKey", "in": "cookie", "name": "studio_login",
+            "description": "A browser in which the operator has logged in. Counts only with an `Origin`, or a `Sec-Fetch-Site`, of the studio's own page.",
+        },
+        "loginCode": {
+            "type": "apiKey", "in": "query", "name": "code",
+            "description": "The code of a link that logs in, in the form: good once, for ten minutes.",
+        },
+        "ticket": {
+            "type": "apiKey", "in": "query", "name": "ticket",
+            "description": "What `POST /api/sessions/{id}/events-ticket` gave: good once, for thirty seconds.",
+        },
         "streams": bearer("A token for the streams themselves: `studio streams token`."),
         "inQuery": {
             "type": "apiKey", "in": "query", "name": "token",

@@ -2,15 +2,17 @@
 
 use serde_json::{Value, json};
 use studio_api::answers::{
-    AppStatusAnswer, AppStopped, ConfigAnswer, Done, FileContent, FileListing, GateList,
-    GitStatusAnswer, HealthAnswer, HealthChecks, HookProjectList, HookProjectTold, HooksSetUp,
-    ImportAnswer, LocalSessionCreated, OpenGate, QueueList, SandboxDetails, SandboxItem,
-    SandboxList, SandboxMade, SessionCreated, SessionList, UsageAnswer, WaitingMessage,
+    AppStatusAnswer, AppStopped, ConfigAnswer, Done, EventsTicket, FileContent, FileListing,
+    GateList, GitStatusAnswer, HealthAnswer, HealthChecks, HookProjectList, HookProjectTold,
+    HooksSetUp, ImportAnswer, LocalSessionCreated, LoginLink, Me, OpenGate, QueueList,
+    SandboxDetails, SandboxItem, SandboxList, SandboxMade, SessionCreated, SessionList, TokenList,
+    TokenMade, TokenTold, TokensRotated, UsageAnswer, WaitingMessage,
 };
 use studio_events::{SessionInfo, SessionStatus, Timestamp};
-use studio_ids::{GateId, HookProjectId, MessageId, SessionId};
+use studio_ids::{GateId, HookProjectId, MessageId, SessionId, TokenId};
 
 const TOKEN: &str = "5f2b0c47a3d8e6915f2b0c47a3d8e6915f2b0c47a3d8e6915f2b0c47a3d8e691";
+const OWN_TOKEN: &str = "st2.v.5f2b0c47.6f9a1c4e-2b7d-4f38-9c05-1a2b3c4d5e6f.1795510800.1795597200.5f2b0c47a3d8e6915f2b0c47a3d8e6915f2b0c47a3d8e6915f2b0c47a3d8e691";
 const PROJECT: &str = "/home/agent/workspace/kites";
 /// 2026-11-24T09:00:00Z.
 const MORNING: i64 = 1_795_510_800_000;
@@ -75,6 +77,43 @@ pub(super) fn session() -> SessionInfo {
 
 pub(super) fn created() -> SessionCreated {
     SessionCreated { session_id: id(), session: session(), session_token: TOKEN.to_owned() }
+}
+
+fn token_told() -> TokenTold {
+    TokenTold {
+        id: TokenId::from_bytes(*id().as_bytes()),
+        scope: "read".to_owned(),
+        label: Some("for Ada".to_owned()),
+        issued_at: Timestamp::from_unix_millis(MORNING),
+        expires_at: Timestamp::from_unix_millis(MORNING + 86_400_000),
+    }
+}
+
+pub(super) fn token_list() -> TokenList {
+    TokenList { tokens: vec![token_told()] }
+}
+
+pub(super) fn token_made() -> TokenMade {
+    TokenMade { token: OWN_TOKEN.to_owned(), told: token_told() }
+}
+
+pub(super) fn tokens_rotated() -> TokensRotated {
+    let [session_token, hook_token] =
+        ["s", "h"].map(|kind| OWN_TOKEN.replace(".v.", &format!(".{kind}.")));
+    TokensRotated { session_id: id(), session_token, hook_token }
+}
+
+pub(super) fn events_ticket() -> EventsTicket {
+    EventsTicket { ticket: TOKEN.to_owned(), expires_in: 30 }
+}
+
+pub(super) fn login_link() -> LoginLink {
+    LoginLink { url: format!("http://127.0.0.1:4400/login?code={TOKEN}"), expires_in: 600 }
+}
+
+pub(super) fn me() -> Me {
+    let expires_at = Some(Timestamp::from_unix_millis(MORNING + 86_400_000));
+    Me { operator: true, by: "login".to_owned(), expires_at }
 }
 
 pub(super) fn local_created() -> LocalSessionCreated {

@@ -4,7 +4,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use studio_api::{
     AppendEvent, ChangeSession, CreateLocalSession, CreateSandbox, CreateSession, ErrorCode,
-    Iterate, Respond, SetUpHooks,
+    Iterate, MintProgramToken, MintSessionToken, Respond, SetUpHooks,
     limits::{
         FILES_PAGE_DEFAULT, FILES_PAGE_MAX, SEARCH_UNITS_MAX, SESSIONS_PAGE_DEFAULT,
         SESSIONS_PAGE_MAX,
@@ -21,6 +21,7 @@ use super::{
 pub(super) fn all() -> Vec<Operation> {
     let mut all = system();
     all.extend(sessions());
+    all.extend(tokens());
     all.extend(hooks());
     all.extend(inside());
     all.extend(sandboxes());
@@ -154,6 +155,64 @@ fn sessions() -> Vec<Operation> {
             .takes_raw("application/x-ndjson", &json!({ "type": "string" }), Some(examples::export()))
             .answers(201, examples::imported())
             .fails(&[BadRequest, ErrorCode::ValidationFailed, RequestTimeout, BodyTooLarge, UnsupportedMediaType, StreamsUnavailable, TakenOver, Stopping]),
+    ]
+}
+
+fn tokens() -> Vec<Operation> {
+    use ErrorCode::{Stopping, StreamsUnavailable, TakenOver, TokenNotFound, TooManyTokens};
+    const OF_SESSION: &str = "/api/sessions/{id}/tokens";
+    let html = || Some(("text/html", json!({ "type": "string" }), Some(json!("<!doctype html>…"))));
+    vec![
+        op(GET, OF_SESSION, "listSessionTokens", "The session's tokens that were asked for")
+            .about("Not the one that came with the session.")
+            .answers(200, examples::token_list()),
+        op(POST, OF_SESSION, "mintSessionToken", "Another token for the session")
+            .about("As good as the session's own, or for looking only. It is told once.")
+            .takes::<MintSessionToken>()
+            .answers(201, examples::token_made())
+            .fails(&[TooManyTokens]),
+        op(DELETE, "/api/sessions/{id}/tokens/{token}", "revokeSessionToken", "Make a token void")
+            .about("At once: event streams that are open with it end.")
+            .answers(200, examples::done())
+            .fails(&[TokenNotFound]),
+        op(
+            POST,
+            "/api/sessions/{id}/tokens/rotate",
+            "rotateSessionTokens",
+            "Make all of the session's tokens void",
+        )
+        .about("At once, its hooks' too: event streams that are open with one of them end.")
+        .answers(200, examples::tokens_rotated()),
+        op(POST, "/api/sessions/{id}/events-ticket", "eventsTicket", "What opens the session's event stream once")
+            .about("For a page, whose EventSource sends no headers: as good as the token that asks, and void with it.")
+            .answers(200, examples::events_ticket()),
+        op(GET, "/login", "loginPage", "The page of a link that logs in")
+            .about("It sends the code only when a person says so.")
+            .query("code", json!({ "type": "string" }), "The code.")
+            .answers_raw(200, "", html()),
+        op(POST, "/api/login", "login", "Log a browser in")
+            .about("For the page's form, with its `Origin`.")
+            .takes_raw("application/x-www-form-urlencoded", &json!({ "type": "object", "required": ["code"], "properties": { "code": { "type": "string" } } }), Some("code=5f2b…"))
+            .answers_raw(200, "", html())
+            .with_header("Set-Cookie", "`studio_login`: `HttpOnly`, `SameSite=Strict`, `Secure` when the connection is.")
+            .fails(&[ErrorCode::RateLimited, TooManyTokens, ErrorCode::RequestTimeout, ErrorCode::BodyTooLarge, ErrorCode::BadRequest]),
+        op(POST, "/api/login-links", "loginLink", "A link that logs a browser in, once")
+            .answers(201, examples::login_link()),
+        op(POST, "/api/logout", "logout", "Log the browser out")
+            .answers(200, examples::done())
+            .with_header("Set-Cookie", "Takes the cookie away.")
+            .fails(&[StreamsUnavailable, TakenOver, Stopping]),
+        op(GET, "/api/me", "me", "As whom the caller is known").answers(200, examples::me()),
+        op(GET, "/api/tokens", "listTokens", "Keys of programs and browsers that are logged in")
+            .answers(200, examples::token_list()),
+        op(POST, "/api/tokens", "mintToken", "A key for a program")
+            .about("It is told once.")
+            .takes::<MintProgramToken>()
+            .answers(201, examples::token_made())
+            .fails(&[TooManyTokens, StreamsUnavailable, TakenOver, Stopping]),
+        op(DELETE, "/api/tokens/{token}", "revokeToken", "Make a key void")
+            .answers(200, examples::done())
+            .fails(&[TokenNotFound, StreamsUnavailable, TakenOver, Stopping]),
     ]
 }
 

@@ -106,7 +106,16 @@ impl World {
 
     /// `reference`: whether the reference's derivations of tokens are accepted.
     pub async fn of(mode: Mode, reference: bool, change: impl FnOnce(&mut HttpSettings)) -> Self {
-        let streams = Arc::new(MemoryStreams::default());
+        Self::over(Arc::default(), mode, reference, change).await
+    }
+
+    /// A studio over streams that are there, as a server that is started anew.
+    pub async fn over(
+        streams: Arc<MemoryStreams>,
+        mode: Mode,
+        reference: bool,
+        change: impl FnOnce(&mut HttpSettings),
+    ) -> Self {
         let parts = Parts {
             streams: streams.clone(),
             provider: Arc::new(NoSandboxes),
@@ -130,19 +139,22 @@ impl World {
     }
 
     pub async fn send(&self, request: Ask) -> Told {
-        let request = request.build();
-        let response = self.app.clone().oneshot(request).await.unwrap();
-        let (head, body) = response.into_parts();
+        let (head, body) = self.open(request).await.into_parts();
         let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
         let json = serde_json::from_slice(&body).unwrap_or(Value::Null);
         let text = String::from_utf8_lossy(&body).into_owned();
         Told { status: head.status, headers: head.headers, json, text }
     }
 
+    /// The head of an answer, and its body as it comes.
+    pub async fn open(&self, request: Ask) -> axum::response::Response {
+        self.app.clone().oneshot(request.build()).await.unwrap()
+    }
+
     /// A session as a file, whole.
     pub async fn export(&self, id: SessionId, token: &str) -> String {
         let ask = Ask::get(format!("/api/sessions/{id}/export")).token(token);
-        let response = self.app.clone().oneshot(ask.build()).await.unwrap();
+        let response = self.open(ask).await;
         assert_eq!(response.status(), StatusCode::OK);
         assert_eq!(response.headers()["content-type"], "application/x-ndjson");
         let body = axum::body::to_bytes(response.into_body(), 1 << 26).await.unwrap();
@@ -247,6 +259,7 @@ pub fn path_of(route: &Route, id: &str) -> String {
         .path
         .replace("{id}", id)
         .replace("{message}", message)
+        .replace("{token}", message)
         .replace("{*path}", &format!("session/{id}"))
 }
 
