@@ -1,7 +1,7 @@
 use std::process::ExitCode;
 
 use serde_json::{Value, json};
-use studio_api::answers::{Done, GateList, OpenGate, SessionCreated, SessionList};
+use studio_api::answers::{Done, GateList, LoginLink, OpenGate, SessionCreated, SessionList};
 use studio_ids::SessionId;
 
 use crate::{
@@ -40,6 +40,12 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, ClientError> {
                 self::answer(&Client::new(&to)?, session, &answer, gate.as_deref()).await
             }
             Command::Sessions { json, to } => sessions(&Client::new(&to)?, json).await,
+            Command::LoginLink { to } => {
+                let LoginLink { url, .. } =
+                    Client::new(&to)?.post("/api/login-links", &json!({})).await?;
+                out(&url);
+                Ok(ExitCode::SUCCESS)
+            }
             // Not for a runtime of ours: see `main`.
             Command::Serve(args) => Ok(studio_server::main(args)),
             Command::Streams { .. } => Err(ClientError::Usage("see `studio streams`".to_owned())),

@@ -92,6 +92,11 @@ enum Command {
         #[command(subcommand)]
         command: ConfigCommand,
     },
+    /// Make a link that logs a browser in, once, within ten minutes
+    LoginLink {
+        #[command(flatten)]
+        to: Server,
+    },
     /// List the sessions, newest first
     Sessions {
         /// Print them as JSON, one a line

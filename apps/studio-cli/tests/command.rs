@@ -101,6 +101,23 @@ fn failures_are_told_and_have_exit_codes() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_of_the_command_logs_a_browser_in() {
+    let dir = tempfile::tempdir().unwrap();
+    let (_server, address) = serve(dir.path(), 0);
+    let mut command = studio();
+    command.args(["login-link", "--server", &address, "--data-dir"]).arg(dir.path());
+    let told = String::from_utf8(command.output().unwrap().stdout).unwrap();
+    let (page, code) = told.trim().split_once("?code=").unwrap();
+    assert_eq!(page, format!("{address}/login"));
+    let form =
+        reqwest::Client::new().post(format!("{address}/api/login")).header("origin", &address);
+    let form = form.header("content-type", "application/x-www-form-urlencoded");
+    let answer = form.body(format!("code={code}")).send().await.unwrap();
+    assert_eq!(answer.status(), 200);
+    assert!(answer.headers()["set-cookie"].to_str().unwrap().starts_with("studio_login=st2.l."));
+}
+
 #[test]
 fn the_configuration_is_checked_and_shown_without_a_server() {
     let dir = tempfile::tempdir().unwrap();

@@ -1,5 +1,5 @@
 use std::{
-    io,
+    io::{self, IsTerminal as _, Write as _},
     net::SocketAddr,
     sync::Arc,
     time::{Duration, SystemTime},
@@ -7,7 +7,7 @@ use std::{
 
 use studio_events::Timestamp;
 use studio_flows::{Parts, Studio};
-use studio_http::{HttpState, ServeOptions};
+use studio_http::{HttpSettings, HttpState, ServeOptions};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -62,9 +62,10 @@ pub async fn run(
 
     let state = HttpState::new(studio.clone(), keys, http, stop.clone());
     tracing::info!("the operator's token is in {}", operator_token.display());
-    let router = studio_http::router(state);
+    let router = studio_http::router(state.clone());
     let options = ServeOptions::default();
     ready(address);
+    tell_login(&state, &config, address, tls.is_some());
     match tls {
         Some(tls) => studio_http::serve_tls(listener, tls, router, options, stop).await,
         None => studio_http::serve(listener, router, options, stop).await,
@@ -89,6 +90,30 @@ async fn listen(address: SocketAddr) -> Result<TcpListener, StartError> {
             StartError::Listen { address, source }
         }
     })
+}
+
+/// Tells a person at a terminal how to log a browser in. Nothing that is kept gets the link: its
+/// code is a secret.
+fn tell_login(state: &HttpState, config: &Config, address: SocketAddr, encrypted: bool) {
+    let mut out = io::stdout();
+    if !out.is_terminal() {
+        return;
+    }
+    let scheme = if encrypted { "https" } else { "http" };
+    let link = state.login_link(&format!("{scheme}://{}", reached_at(config, address)));
+    // Nobody has to read it.
+    let _ = writeln!(out, "Log a browser in, once, within ten minutes: {link}");
+}
+
+/// Under which name and port a browser finds this server: its address, or, where that is any of
+/// the machine's, the first name that was set.
+fn reached_at(config: &Config, address: SocketAddr) -> String {
+    if !address.ip().is_unspecified() {
+        return address.to_string();
+    }
+    let ours = HttpSettings::default().allowed_hosts;
+    let set = config.http.allowed_hosts.iter().find(|host| !ours.contains(host));
+    format!("{}:{}", set.map_or("localhost", String::as_str), address.port())
 }
 
 fn warn_of_what_is_missing(config: &Config) {
