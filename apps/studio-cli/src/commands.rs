@@ -49,6 +49,7 @@ pub(crate) async fn run(command: Command) -> Result<ExitCode, ClientError> {
             // Not for a runtime of ours: see `main`.
             Command::Serve(args) => Ok(studio_server::main(args)),
             Command::Streams { .. } => Err(ClientError::Usage("see `studio streams`".to_owned())),
+            Command::Doctor { .. } => Err(ClientError::Usage("see `studio doctor`".to_owned())),
             Command::Config { .. } => Err(ClientError::Usage("see `studio config`".to_owned())),
         }
     };

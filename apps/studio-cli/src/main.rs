@@ -87,6 +87,15 @@ enum Command {
         #[command(subcommand)]
         command: streams::StreamsCommand,
     },
+    /// Say how a server with these settings stands with security: every route and who may use it,
+    /// and a list of what such servers were broken by
+    Doctor {
+        /// The only thing that it looks at today
+        #[arg(long, required = true)]
+        security: bool,
+        #[command(flatten)]
+        serve: ServeArgs,
+    },
     /// Look at the server's configuration
     Config {
         #[command(subcommand)]
@@ -153,11 +162,22 @@ fn main() -> ExitCode {
     if let Command::Config { command } = command {
         return tell(command.run());
     }
+    if let Command::Doctor { serve, .. } = command {
+        return tell(doctor(serve));
+    }
     let done = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime.block_on(commands::run(command)).map_err(|error| error.to_string()),
         Err(error) => Err(error.to_string()),
     };
     tell(done)
+}
+
+/// Fails when a line of the list does, so that a script can look.
+fn doctor(serve: ServeArgs) -> Result<ExitCode, String> {
+    let report = studio_server::security_report(serve, |name| std::env::var(name).ok());
+    let (text, holds) = report.map_err(|error| error.to_string())?;
+    println!("{}", text.trim_end());
+    Ok(if holds { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn tell(done: Result<ExitCode, String>) -> ExitCode {

@@ -119,6 +119,19 @@ async fn a_link_of_the_command_logs_a_browser_in() {
 }
 
 #[test]
+fn the_doctor_fails_when_a_line_does_and_makes_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut command = studio();
+    command.args(["doctor", "--security", "--data-dir"]).arg(dir.path());
+    let Output { status, stdout, .. } = command.output().unwrap();
+    let told = String::from_utf8(stdout).unwrap();
+    assert!(told.contains("GET     /api/health") && told.contains(" pass, "), "{told}");
+    assert_eq!(status.success(), !told.contains("FAIL"), "{told}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+    assert_eq!(studio().arg("doctor").status().unwrap().code(), Some(2), "--security");
+}
+
+#[test]
 fn the_configuration_is_checked_and_shown_without_a_server() {
     let dir = tempfile::tempdir().unwrap();
     let run = |what: &str, env: &[(&str, &str)]| {

@@ -4,10 +4,11 @@
 //! [`ServiceAccess`] is a stream service), `data_dir` (what a data directory holds beside the
 //! streams), `wire` (the one file that names concrete adapters), `owner` (which studio this is),
 //! [`run`] (from start to stop), [`main`] (a whole process: signals, log, exit code), [`tools`]
-//! (work on streams without a server).
+//! (work on streams without a server), [`security_report`] (how it stands with security).
 
 mod config;
 mod data_dir;
+mod doctor;
 mod env;
 mod error;
 mod logging;
@@ -21,6 +22,7 @@ pub mod tools;
 mod wire;
 
 pub use config::{Config, LogFormat, Runtime};
+pub use doctor::security_report;
 pub use error::{ConfigError, StartError};
 pub use process::main;
 pub use server::run;
