@@ -46,9 +46,9 @@ pub(crate) struct HeldRead(pub(crate) SessionId, pub(crate) Pass);
 #[derive(Clone, Debug)]
 pub(crate) struct WatchedSession(pub(crate) SessionId, pub(crate) Pass);
 
-/// Proof that the caller is an agent's hook (or its relay) of this session.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct HookedSession(pub(crate) SessionId);
+/// Proof that the caller is an agent's hook (or its relay) of this session, with what shows it.
+#[derive(Clone, Debug)]
+pub(crate) struct HookedSession(pub(crate) SessionId, pub(crate) Pass);
 
 /// Proof that the caller runs this studio, with what shows it: the operator's token or a browser's
 /// login, or (`None`), in development mode, a connection from this machine.
@@ -139,8 +139,8 @@ impl FromRequestParts<HttpState> for HookedSession {
         let refused = || Problem::unauthenticated("hook");
         let id = session_id(parts, state).await.ok_or_else(refused)?;
         let token = bearer(parts).ok_or_else(refused)?;
-        let opens = state.locks().pass(&[Scope::Hook(id), Scope::Relay(id)], &token);
-        opens.map(|_| Self(id)).ok_or_else(refused)
+        let pass = state.locks().pass(&[Scope::Hook(id), Scope::Relay(id)], &token);
+        pass.map(|pass| Self(id, pass)).ok_or_else(refused)
     }
 }
 

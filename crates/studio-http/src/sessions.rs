@@ -29,6 +29,7 @@ use studio_flows::{
 use studio_ids::MessageId;
 use studio_limits::Subject;
 use studio_sandbox::Secret;
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     HttpState, Problem,
@@ -203,11 +204,14 @@ pub(crate) async fn cancel(
 /// `POST /api/sessions/{id}/hook-event`. May wait minutes for a person's answer.
 pub(crate) async fn hook_event(
     State(state): State<HttpState>,
-    HookedSession(session): HookedSession,
+    HookedSession(session, pass): HookedSession,
     HookBody(body): HookBody,
 ) -> Answer<Value> {
+    let watched = state.locks().watch(pass, &CancellationToken::new());
     let reply = tokio::select! {
         reply = state.studio().hook_event(session, body) => reply?,
+        // An answer is not for who holds what is void by now.
+        () = watched.over() => return Err(Problem::unauthenticated("hook")),
         // The question stays open; the hook asks again when the studio is back.
         () = state.stop().cancelled() => return Err(Problem::of(ErrorCode::Stopping)),
     };

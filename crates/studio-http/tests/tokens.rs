@@ -15,7 +15,7 @@ use studio_flows::Mode;
 use studio_http::{Creation, Policy, routes};
 use studio_ids::SessionId;
 use studio_streams::StreamPath;
-use support::{Ask, Told, World, path_of};
+use support::{Ask, Told, World, eventually, path_of};
 
 impl World {
     /// A token of this kind for the session, and its id.
@@ -188,6 +188,29 @@ async fn a_rotation_ends_what_is_open_and_leaves_one_way_in() {
     for stream in [stays, operators] {
         stream.await.unwrap().unwrap();
     }
+}
+
+#[tokio::test]
+async fn a_hook_that_waits_hears_nothing_once_its_token_is_void() {
+    let world = Arc::new(World::new(Mode::Production).await);
+    let (id, token, hook) = world.local_session().await;
+    let asks = json!({
+        "hook_event_name": "PreToolUse", "tool_name": "AskUserQuestion", "tool_use_id": "toolu_1",
+        "tool_input": { "questions": [{ "question": "Which?", "options": [{ "label": "a" }] }] },
+    });
+    let ask = Ask::post(format!("/api/sessions/{id}/hook-event")).token(&hook).json(&asks);
+    let waiting = tokio::spawn({
+        let world = Arc::clone(&world);
+        async move { world.send(ask).await }
+    });
+    eventually(async || {
+        let gates = world.studio.pending_gates(id).await.unwrap();
+        (!gates.is_empty()).then_some(())
+    })
+    .await;
+    let rotate = Ask::post(format!("/api/sessions/{id}/tokens/rotate")).token(&token);
+    assert_eq!(world.status(rotate).await, StatusCode::OK);
+    assert_eq!(waiting.await.unwrap().status, StatusCode::UNAUTHORIZED);
 }
 
 #[tokio::test]
