@@ -21,6 +21,8 @@ pub enum Scope {
     AllHooks,
     /// A sandbox's way back to the studio: as [`Scope::Hook`], given out by the relay.
     Relay(SessionId),
+    /// git's way to the one repository of a session: asks for tokens that open it, nothing else.
+    Git(SessionId),
     /// A person's control of one room.
     Room(RoomId),
     /// The operator: lists sessions, and stands in for any session's token.
@@ -46,6 +48,7 @@ impl Scope {
             Self::ProjectHooks(_) => "project-hooks",
             Self::AllHooks => "global-hook",
             Self::Relay(_) => "relay",
+            Self::Git(_) => "git",
             Self::Room(_) => "room",
             Self::Operator => "operator",
             Self::Create => "create",
@@ -57,7 +60,11 @@ impl Scope {
     /// The session that it is for: rotating that session's tokens makes it void.
     pub const fn session(self) -> Option<SessionId> {
         match self {
-            Self::Session(id) | Self::Read(id) | Self::Hook(id) | Self::Relay(id) => Some(id),
+            Self::Session(id)
+            | Self::Read(id)
+            | Self::Hook(id)
+            | Self::Relay(id)
+            | Self::Git(id) => Some(id),
             Self::ProjectHooks(_)
             | Self::AllHooks
             | Self::Room(_)
@@ -72,12 +79,13 @@ impl Scope {
     pub fn covers(self, wanted: Self) -> bool {
         match self {
             Self::Operator | Self::Login => true,
-            Self::Session(id) => wanted == self || wanted == Self::Read(id),
+            Self::Session(id) => [self, Self::Read(id), Self::Git(id)].contains(&wanted),
             Self::Read(_)
             | Self::Hook(_)
             | Self::ProjectHooks(_)
             | Self::AllHooks
             | Self::Relay(_)
+            | Self::Git(_)
             | Self::Room(_)
             | Self::Create
             | Self::Streams => wanted == self,
@@ -93,6 +101,7 @@ impl Scope {
             Self::ProjectHooks(_) => 'p',
             Self::AllHooks => 'a',
             Self::Relay(_) => 'y',
+            Self::Git(_) => 'g',
             Self::Room(_) => 'r',
             Self::Operator => 'o',
             Self::Create => 'c',
@@ -106,7 +115,11 @@ impl Scope {
         let kind = self.kind();
         match self {
             Self::Room(id) => format!("{kind}:{id}"),
-            Self::Session(id) | Self::Read(id) | Self::Hook(id) | Self::Relay(id) => {
+            Self::Session(id)
+            | Self::Read(id)
+            | Self::Hook(id)
+            | Self::Relay(id)
+            | Self::Git(id) => {
                 format!("{kind}:{id}")
             }
             Self::ProjectHooks(id) => format!("{kind}:{id}"),
@@ -124,6 +137,7 @@ impl Scope {
             Self::Read(_)
             | Self::ProjectHooks(_)
             | Self::Relay(_)
+            | Self::Git(_)
             | Self::Operator
             | Self::Create
             | Self::Login

@@ -27,6 +27,7 @@ fn scopes() -> Vec<Scope> {
         Scope::Hook(session()),
         Scope::Hook(other),
         Scope::Relay(session()),
+        Scope::Git(session()),
         Scope::ProjectHooks(HookSecretId::from_bytes(*session().as_bytes())),
         Scope::ProjectHooks(HookSecretId::from_bytes([7; 16])),
         Scope::AllHooks,
@@ -195,10 +196,11 @@ fn the_references_derivation_is_revoked_for_one_purpose() {
 fn nobody_is_given_more_than_they_have() {
     for holder in scopes() {
         for wanted in scopes() {
-            let looks = holder.session().is_some_and(|id| wanted == Scope::Read(id));
+            let own = |id| [Scope::Read(id), Scope::Git(id)].contains(&wanted);
+            let less = holder.session().is_some_and(own);
             let narrower = match holder.kind() {
                 "operator" | "login" => true,
-                "session" => wanted == holder || looks,
+                "session" => wanted == holder || less,
                 _ => wanted == holder,
             };
             assert_eq!(holder.covers(wanted), narrower, "{wanted:?} from {holder:?}");
