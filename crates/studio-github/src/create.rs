@@ -58,9 +58,8 @@ impl Inner {
         if parts.first() == Some(&"orgs") {
             body["visibility"] = json!(new.visibility);
         }
-        if let Some(description) = &new.description {
-            let text = description.chars().filter(|c| !c.is_control());
-            body["description"] = json!(text.take(DESCRIPTION_CHARS_MAX).collect::<String>());
+        if let Some(description) = described(new) {
+            body["description"] = json!(description);
         }
         let mut ask = self.get(what, parts, &[], secret, until);
         (ask.method, ask.body, ask.once) = (Method::POST, Some(body), true);
@@ -72,29 +71,92 @@ impl Inner {
             }
             Err(failure) => return Err(failure.into()),
         };
-        let made: wire::MadeRepo = answer.json(what)?;
-        let strange =
-            |why: &str| GitHubError::Strange { what: what.to_owned(), why: why.to_owned() };
-        let repository: Repository =
-            made.full_name.parse().map_err(|_bad| strange("with a name that is none"))?;
-        if !repository.owner.as_str().eq_ignore_ascii_case(owner.as_str()) {
-            return Err(strange("that the repository is somebody else's"));
-        }
-        if new.visibility != Visibility::Public && !made.private {
-            return Err(GitHubError::MadePublic { repository });
-        }
-        let is_plain = |url: &str| {
-            let good = reqwest::Url::parse(url).ok().filter(|url| {
-                matches!(url.scheme(), "http" | "https") && url.username().is_empty()
-            });
-            good.is_some()
-        };
-        if !is_plain(&made.clone_url) || !is_plain(&made.html_url) {
-            return Err(strange("with an address that is none"));
-        }
-        tracing::info!(%repository, "created a repository");
-        Ok(CreatedRepo { repository, clone_url: made.clone_url, url: made.html_url })
+        let made = made(what, owner, new, answer.json(what)?)?;
+        tracing::info!(repository = %made.repository, "created a repository");
+        Ok(made)
     }
+
+    pub(crate) async fn find_made(
+        &self,
+        by: By<'_>,
+        new: &NewRepo,
+    ) -> Result<Option<CreatedRepo>, GitHubError> {
+        let until = self.client.until();
+        match by {
+            By::App => {
+                let app = self.app.as_ref().ok_or(GitHubError::NoApp)?;
+                let (owner, name) = (app.organisation.clone(), new.name.clone());
+                let token = match self.token_for(&Repository { owner, name }).await {
+                    Ok(token) => token,
+                    // Not there, or not for this App: then it did not make it.
+                    Err(
+                        GitHubError::NotFound { .. } | GitHubError::Refused { status: 422, .. },
+                    ) => {
+                        return Ok(None);
+                    }
+                    Err(error) => return Err(error),
+                };
+                let found = self.find(&app.organisation, new, &token.token, until).await;
+                self.revoke(&token).await;
+                found
+            }
+            By::User { token, owner } => self.find(owner, new, token.secret(), until).await,
+        }
+    }
+
+    async fn find(
+        &self,
+        owner: &OwnerName,
+        new: &NewRepo,
+        secret: &Secret,
+        until: Instant,
+    ) -> Result<Option<CreatedRepo>, GitHubError> {
+        let what = format!("looking for {owner}/{}", new.name);
+        let parts = ["repos", owner.as_str(), new.name.as_str()];
+        let ask = self.get(&what, &parts, &[], secret, until);
+        let found: wire::MadeRepo = match self.client.ask(ask).await {
+            Ok(answer) => answer.json(&what)?,
+            Err(Failure { error: GitHubError::NotFound { .. }, .. }) => return Ok(None),
+            Err(failure) => return Err(failure.into()),
+        };
+        // Without words of its own nothing tells it from another.
+        let same = described(new).is_some_and(|ours| found.description.as_ref() == Some(&ours));
+        if same { made(&what, owner, new, found).map(Some) } else { Ok(None) }
+    }
+}
+
+/// A description as GitHub takes it.
+fn described(new: &NewRepo) -> Option<String> {
+    let text = new.description.as_ref()?.chars().filter(|c| !c.is_control());
+    Some(text.take(DESCRIPTION_CHARS_MAX).collect())
+}
+
+/// What GitHub tells of a repository, held against what was wanted.
+fn made(
+    what: &str,
+    owner: &OwnerName,
+    new: &NewRepo,
+    told: wire::MadeRepo,
+) -> Result<CreatedRepo, GitHubError> {
+    let strange = |why: &str| GitHubError::Strange { what: what.to_owned(), why: why.to_owned() };
+    let repository: Repository =
+        told.full_name.parse().map_err(|_bad| strange("with a name that is none"))?;
+    if !repository.owner.as_str().eq_ignore_ascii_case(owner.as_str()) {
+        return Err(strange("that the repository is somebody else's"));
+    }
+    if new.visibility != Visibility::Public && !told.private {
+        return Err(GitHubError::MadePublic { repository });
+    }
+    let is_plain = |url: &str| {
+        let good = reqwest::Url::parse(url)
+            .ok()
+            .filter(|url| matches!(url.scheme(), "http" | "https") && url.username().is_empty());
+        good.is_some()
+    };
+    if !is_plain(&told.clone_url) || !is_plain(&told.html_url) {
+        return Err(strange("with an address that is none"));
+    }
+    Ok(CreatedRepo { repository, clone_url: told.clone_url, url: told.html_url })
 }
 
 fn creating(owner: &OwnerName, new: &NewRepo) -> String {

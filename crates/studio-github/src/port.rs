@@ -40,6 +40,14 @@ pub trait GitHub: Send + Sync + fmt::Debug {
     /// that it may be there.
     async fn create_repo(&self, by: By<'_>, new: &NewRepo) -> Result<CreatedRepo, GitHubError>;
 
+    /// The repository that an earlier [`Self::create_repo`] of the same made, if it did: it has the
+    /// name and the description. For one that was in doubt, or whose name is taken.
+    async fn find_made(
+        &self,
+        by: By<'_>,
+        new: &NewRepo,
+    ) -> Result<Option<CreatedRepo>, GitHubError>;
+
     /// A token of the App for this repository alone, with the configured permissions, good for
     /// some minutes at least. Kept and handed out again until shortly before its end; callers
     /// that want the same one at once wait for the same request.
@@ -50,6 +58,10 @@ pub trait GitHub: Send + Sync + fmt::Debug {
 
     /// Drops what is kept for a repository: its token was refused, or should not be used again.
     fn forget_token(&self, repository: &Repository);
+
+    /// As [`Self::forget_token`], and gives the token back: it opens nothing any more. One that
+    /// could not be given back ends within the hour.
+    async fn end_token(&self, repository: &Repository);
 }
 
 /// What is known of the App without asking.

@@ -98,6 +98,14 @@ impl GitHub for RestGitHub {
         self.0.create_repo(by, new).await
     }
 
+    async fn find_made(
+        &self,
+        by: By<'_>,
+        new: &NewRepo,
+    ) -> Result<Option<CreatedRepo>, GitHubError> {
+        self.0.find_made(by, new).await
+    }
+
     async fn installation_token(
         &self,
         repository: &Repository,
@@ -114,7 +122,13 @@ impl GitHub for RestGitHub {
     }
 
     fn forget_token(&self, repository: &Repository) {
-        self.0.tokens.forget(repository);
+        drop(self.0.tokens.forget(repository));
+    }
+
+    async fn end_token(&self, repository: &Repository) {
+        if let Some(token) = self.0.tokens.forget(repository) {
+            self.0.revoke(&token).await;
+        }
     }
 }
 
@@ -241,7 +255,10 @@ impl Inner {
     }
 
     /// A new token for one repository; nothing wider is ever handed out.
-    async fn token_for(&self, repository: &Repository) -> Result<InstallationToken, GitHubError> {
+    pub(crate) async fn token_for(
+        &self,
+        repository: &Repository,
+    ) -> Result<InstallationToken, GitHubError> {
         let app = self.app.as_ref().ok_or(GitHubError::NoApp)?;
         let what = format!("asking for a token for {repository}");
         let body = json!({"repositories": [repository.name], "permissions": app.permissions});

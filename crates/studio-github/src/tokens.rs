@@ -85,8 +85,12 @@ impl Tokens {
         Ok(token)
     }
 
-    pub(crate) fn forget(&self, repository: &Repository) {
-        self.lock().remove(&key(repository));
+    /// Keeps it no more; the token, if it was there already.
+    pub(crate) fn forget(&self, repository: &Repository) -> Option<InstallationToken> {
+        match self.lock().remove(&key(repository))? {
+            Slot::Kept(token) => Some(token),
+            Slot::Asked(_) => None,
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<String, Slot>> {

@@ -85,6 +85,7 @@ pub(crate) struct MadeRepo {
     pub html_url: String,
     pub clone_url: String,
     pub private: bool,
+    pub description: Option<String>,
 }
 
 #[derive(Deserialize)]

@@ -109,3 +109,26 @@ async fn a_person_makes_repositories_at_home_and_in_organisations() {
     let error = github.create_repo(by(&nobody), &new("x")).await.unwrap_err();
     assert!(matches!(error, GitHubError::NotFound { .. }), "{error}");
 }
+
+#[tokio::test]
+async fn what_was_made_without_an_answer_is_found_again_and_nothing_else_is() {
+    let (server, github) = world().await;
+    server.trouble("/orgs/acme/repos", 1, GitHubTrouble::BreakAfterwards);
+    github.create_repo(By::App, &new("fresh")).await.unwrap_err();
+    let found = github.find_made(By::App, &new("fresh")).await.unwrap().unwrap();
+    assert_eq!(found.repository, repository("acme/fresh"));
+    assert_eq!(found.clone_url, format!("{}/acme/fresh.git", server.url()));
+    // The name alone tells nothing.
+    let other = NewRepo { description: Some("Made elsewhere".to_owned()), ..new("fresh") };
+    let unnamed = NewRepo { description: None, ..new("fresh") };
+    server.add_repo("acme", "old", true, true);
+    server.add_repo("acme", "hidden", true, false);
+    for new in [other, unnamed, new("old"), new("hidden"), new("nothing")] {
+        assert_eq!(github.find_made(By::App, &new).await.unwrap(), None, "{}", new.name);
+    }
+    let ada = user(&server, "ada", &["acme"]);
+    let owner: OwnerName = "acme".parse().unwrap();
+    let by = By::User { token: &ada, owner: &owner };
+    assert_eq!(github.find_made(by, &new("fresh")).await.unwrap(), Some(found));
+    assert_eq!(github.find_made(by, &new("nothing")).await.unwrap(), None);
+}

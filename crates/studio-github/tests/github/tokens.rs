@@ -213,3 +213,19 @@ async fn nothing_that_is_printed_has_a_secret_in_it() {
     assert!(!printed.contains(token.token.expose()), "{printed}");
     assert!(!printed.contains("ghs_") && !printed.contains("PRIVATE KEY"), "{printed}");
 }
+
+#[tokio::test]
+async fn a_token_that_is_ended_opens_nothing_and_the_next_is_another() {
+    let (server, github) = world().await;
+    server.add_repo("acme", "app", true, true);
+    let app = repository("acme/app");
+    let token = github.installation_token(&app).await.unwrap();
+    assert!(server.knows(token.token.expose()));
+    github.end_token(&repository("Acme/App")).await;
+    assert!(!server.knows(token.token.expose()));
+    // With none at hand nothing is asked.
+    let asked = server.requests().len();
+    github.end_token(&app).await;
+    assert_eq!(server.requests().len(), asked);
+    assert_ne!(github.installation_token(&app).await.unwrap(), token);
+}

@@ -51,6 +51,8 @@ pub enum GitHubTrouble {
     },
     /// It is done, and the connection breaks before the answer is whole.
     BreakAfterwards,
+    /// It is done, and the answer never comes.
+    SilentAfterwards,
 }
 
 /// A GitHub on this machine: one organisation `acme` where an App is installed that may make

@@ -73,13 +73,20 @@ fn api(
         }
         _ if over => failed(403, &format!("API rate limit exceeded for {by}.")),
         (_, Err(refusal)) => refusal,
-        (Some(GitHubTrouble::BreakAfterwards) | None, Ok(caller)) => match manners(headers) {
+        (
+            Some(GitHubTrouble::BreakAfterwards | GitHubTrouble::SilentAfterwards) | None,
+            Ok(caller),
+        ) => match manners(headers) {
             Some(refusal) => refusal,
             None => route(&mut world, shared, &caller, &method, &target, &body),
         },
     };
     let now = world.now();
     drop(world);
+    if trouble == Some(GitHubTrouble::SilentAfterwards) {
+        let silence = stream::pending::<Result<Vec<u8>, std::io::Error>>();
+        return Response::new(Body::from_stream(silence));
+    }
     if trouble == Some(GitHubTrouble::BreakAfterwards) {
         let broken = std::io::Error::other("broken for a test");
         return Response::new(Body::from_stream(stream::iter([Err::<Vec<u8>, _>(broken)])));
@@ -296,6 +303,7 @@ fn create(
     };
     let private = private && !world.makes_public;
     let id = world.add_repo(owner, name, private, in_installation);
+    world.describe(id, body["description"].as_str());
     shared.init(owner, name);
     match world.repo(id) {
         Some(repo) => good(201, repo_json(repo, &shared.url)),
@@ -312,6 +320,7 @@ pub(super) fn repo_json(repo: &Repo, url: &str) -> Value {
         "private": repo.private,
         "visibility": if repo.private { "private" } else { "public" },
         "owner": {"login": repo.owner},
+        "description": repo.description,
         "html_url": format!("{url}/{full_name}"),
         "clone_url": format!("{url}/{full_name}.git"),
         "default_branch": "main",

@@ -68,6 +68,7 @@ pub(super) struct Repo {
     pub in_installation: bool,
     pub updated_at: i64,
     pub branches: Vec<String>,
+    pub description: Option<String>,
 }
 
 impl Repo {
@@ -175,7 +176,17 @@ impl World {
         // The one added last is the one updated last.
         let updated_at = 1_700_000_000 + i64::try_from(id).unwrap_or(0);
         let (owner, name, branches) = (owner.to_owned(), name.to_owned(), Vec::new());
-        self.repos.push(Repo { id, owner, name, private, in_installation, updated_at, branches });
+        let description = None;
+        self.repos.push(Repo {
+            id,
+            owner,
+            name,
+            private,
+            in_installation,
+            updated_at,
+            branches,
+            description,
+        });
         id
     }
 
@@ -189,6 +200,12 @@ impl World {
 
     pub(super) fn repo(&self, id: u64) -> Option<&Repo> {
         self.repos.iter().find(|repo| repo.id == id)
+    }
+
+    pub(super) fn describe(&mut self, id: u64, description: Option<&str>) {
+        if let Some(repo) = self.repos.iter_mut().find(|repo| repo.id == id) {
+            repo.description = description.map(str::to_owned);
+        }
     }
 
     pub(super) fn set_branches(&mut self, id: u64, branches: Vec<String>) {
