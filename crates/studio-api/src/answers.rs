@@ -88,6 +88,77 @@ pub struct SessionCreated {
     pub session_token: String,
 }
 
+/// `POST /api/sessions/{id}/github-token`. The wire's own words.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GitTokenAnswer {
+    /// Opens the session's one repository: git's password for the user `x-access-token`.
+    pub token: String,
+    /// When it ends, by GitHub's clock.
+    pub expires_at: String,
+}
+
+/// `GET /api/github/accounts`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct AccountList {
+    /// The user first, then organisations.
+    pub accounts: Vec<GithubAccount>,
+    /// Added: why some or all are missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
+}
+
+/// A person or an organisation on GitHub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct GithubAccount {
+    /// The name.
+    pub login: String,
+    /// `user` or `org`.
+    #[serde(rename = "type")]
+    pub kind: String,
+}
+
+/// `GET /api/github/repos`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct RepositoryList {
+    /// The 50 latest updated, the latest first.
+    pub repos: Vec<GithubRepository>,
+    /// Added: why they are missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
+}
+
+/// A repository on GitHub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GithubRepository {
+    /// `owner/name`.
+    pub name_with_owner: String,
+    /// Its page.
+    pub url: String,
+    /// When it was last changed.
+    pub updated_at: String,
+}
+
+/// `GET /api/github/repos/{owner}/{repo}/branches`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct BranchList {
+    /// In GitHub's order.
+    pub branches: Vec<GithubBranch>,
+    /// Added: why they are missing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub incomplete: Option<String>,
+}
+
+/// A branch on GitHub.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GithubBranch {
+    /// Its name.
+    pub name: String,
+    /// Whether it is what a clone checks out.
+    pub is_default: bool,
+}
+
 /// `POST /api/sessions/local`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

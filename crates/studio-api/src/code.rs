@@ -94,6 +94,18 @@ pub enum ErrorCode {
     TokenNotFound,
     /// As many tokens as may be good at a time.
     TooManyTokens,
+    /// Tokens for git are for production, or for who has a GitHub App.
+    GithubNotAvailable,
+    /// There is no App that gives tokens for git.
+    GithubNotConfigured,
+    /// GitHub did not do what was asked of it.
+    GithubFailed,
+    /// The session has no repository on GitHub.
+    NoRepository,
+    /// The session got as many tokens for git as it may.
+    TooManyTokenRequests,
+    /// Sessions out of repositories are for development mode.
+    ResumeNotAvailable,
 }
 
 impl ErrorCode {
@@ -144,6 +156,12 @@ impl ErrorCode {
         Self::MessageHandedOver,
         Self::TokenNotFound,
         Self::TooManyTokens,
+        Self::GithubNotAvailable,
+        Self::GithubNotConfigured,
+        Self::GithubFailed,
+        Self::NoRepository,
+        Self::TooManyTokenRequests,
+        Self::ResumeNotAvailable,
     ];
 
     /// The one table: code on the wire, HTTP status, and what it means in general.
@@ -211,6 +229,18 @@ impl ErrorCode {
             Self::TooManyTokens => {
                 ("too_many_tokens", 409, "Too many tokens are good: revoke some")
             }
+            Self::GithubNotAvailable => ("github_not_available", 403, "Not available in dev mode"),
+            Self::GithubNotConfigured => {
+                ("github_not_configured", 500, "GitHub App not configured")
+            }
+            Self::GithubFailed => ("github_failed", 500, "Failed to generate GitHub token"),
+            Self::NoRepository => ("no_repository", 409, "The session has no repository"),
+            Self::TooManyTokenRequests => {
+                ("too_many_token_requests", 429, "Too many token requests")
+            }
+            Self::ResumeNotAvailable => {
+                ("resume_not_available", 403, "Resume from repo not available")
+            }
             Self::Stopping => ("stopping", 503, "The studio is stopping"),
         }
     }
@@ -233,7 +263,7 @@ impl ErrorCode {
     /// When it is worth another try, in seconds; absent when it is not.
     pub const fn retry_after_seconds(self) -> Option<u32> {
         match self {
-            Self::RateLimited => Some(3_600),
+            Self::RateLimited | Self::TooManyTokens => Some(3_600),
             Self::QueueFull => Some(5),
             Self::AtCapacity | Self::TooManyRunning => Some(60),
             Self::StreamsUnavailable | Self::Stopping | Self::TakenOver => Some(1),
@@ -274,7 +304,12 @@ impl ErrorCode {
             | Self::MessageNotFound
             | Self::MessageHandedOver
             | Self::TokenNotFound
-            | Self::TooManyTokens => None,
+            | Self::TooManyTokens
+            | Self::GithubNotAvailable
+            | Self::GithubNotConfigured
+            | Self::GithubFailed
+            | Self::NoRepository
+            | Self::ResumeNotAvailable => None,
         }
     }
 }

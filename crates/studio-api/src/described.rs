@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::{
     AppendEvent, ChangeSession, CreateLocalSession, CreateSandbox, CreateSession, Iterate, Respond,
-    SetUpHooks,
+    ResumeSession, SetUpHooks,
     limits::{ANSWERS_MAX, DIRECTORY_UNITS_MAX, KEY_UNITS_MAX, SHORT_UNITS_MAX, TEXT_UNITS_MAX},
 };
 
@@ -29,6 +29,8 @@ const GATE: &str = r"^[A-Za-z0-9][A-Za-z0-9._:-]*$";
 const OWNER: &str = r"^[A-Za-z0-9]([A-Za-z0-9]|-[A-Za-z0-9]){0,18}$";
 /// GitHub's names of repositories.
 const REPOSITORY: &str = r"^[A-Za-z0-9_][A-Za-z0-9_-]{0,98}$";
+/// Addresses of repositories.
+const REPOSITORY_URL: &str = r"^https://github\.com/[A-Za-z0-9]([A-Za-z0-9]|-[A-Za-z0-9]){0,18}/[A-Za-z0-9_][A-Za-z0-9_-]{0,98}$";
 /// What is taken for an address of a database.
 const POSTGRES: &str = r"^(postgres|postgresql)://([a-z0-9_]+(:[A-Za-z0-9_%]+)?@)?[a-z][a-z0-9-]*(\.[a-z][a-z0-9-]*)*(:[1-9][0-9]{0,3})?(/[A-Za-z0-9_-]*)?$";
 /// What is taken for an address of a sync service.
@@ -104,6 +106,31 @@ impl Described for CreateSession {
 
     fn example() -> Value {
         json!({ "description": "Build me a small todo app", "permissions": "ask", "budgetUsd": 2.5 })
+    }
+}
+
+impl Described for ResumeSession {
+    const NAME: &'static str = "ResumeSession";
+
+    fn schema() -> Value {
+        let url = json!({
+            "type": "string", "minLength": 1, "maxLength": KEY_UNITS_MAX, "pattern": REPOSITORY_URL,
+        });
+        let branch = matching("^[A-Za-z0-9_][A-Za-z0-9_-]{0,99}$", SHORT_UNITS_MAX);
+        object(
+            &["repoUrl"],
+            json!({
+                "repoUrl": told(url, "A repository of the studio's GitHub, as people copy its address."),
+                "branch": told(branch, "What is checked out; the repository's own choice when absent."),
+                "apiKey": key("The agent's key; the server's own when absent or empty."),
+                "oauthToken": key("In place of a key."),
+                "ghToken": key("A GitHub token of the user's, for a repository that not everybody may read."),
+            }),
+        )
+    }
+
+    fn example() -> Value {
+        json!({ "repoUrl": "https://github.com/acme/kites", "branch": "main" })
     }
 }
 
@@ -401,6 +428,7 @@ mod tests {
         example_is_taken::<CreateSession>();
         example_is_taken::<CreateLocalSession>();
         example_is_taken::<ChangeSession>();
+        example_is_taken::<ResumeSession>();
         example_is_taken::<Iterate>();
         example_is_taken::<Respond>();
         example_is_taken::<CreateSandbox>();

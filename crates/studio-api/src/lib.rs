@@ -1,7 +1,7 @@
 //! HTTP bodies, their limits, error codes and the problem body; no server code.
 //!
 //! Reading order: [`limits`] (how much of what), [`Body`] (how a body is read: all failures, not
-//! only the first), [`CreateSession`], [`CreateLocalSession`], [`Iterate`] and [`Respond`] (the
+//! only the first), [`CreateSession`], [`CreateLocalSession`], [`ResumeSession`], [`Iterate`] and [`Respond`] (the
 //! bodies), [`Described`] (what they look like), the answers in [`answers`], [`ErrorCode`] and [`ProblemBody`] (how a failure is told).
 
 pub mod answers;
@@ -17,6 +17,7 @@ pub mod limits;
 mod private_text;
 mod problem;
 mod respond;
+mod resume;
 mod sandbox;
 mod sessions;
 mod tokens;
@@ -31,6 +32,7 @@ pub use infra::{InfraChoice, InfraConfig, RepoConfig};
 pub use private_text::PrivateText;
 pub use problem::ProblemBody;
 pub use respond::{OutboundAction, Respond, RespondAnswer};
+pub use resume::ResumeSession;
 pub use sandbox::CreateSandbox;
 pub use sessions::{CreateLocalSession, CreateSession, Iterate, Permissions};
 pub use tokens::{MintProgramToken, MintSessionToken, ProgramPurpose, SessionPurpose};

@@ -69,7 +69,7 @@ impl Body for CreateSession {
     }
 }
 
-fn private(fields: &mut Fields<'_>, name: &str) -> Option<PrivateText> {
+pub(crate) fn private(fields: &mut Fields<'_>, name: &str) -> Option<PrivateText> {
     // Browsers send an empty field for "none".
     fields.plain_if_given(name, KEY).filter(|text| !text.is_empty()).map(PrivateText::new)
 }
