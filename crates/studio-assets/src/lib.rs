@@ -20,7 +20,7 @@ mod template;
 
 pub use claude_md::{claude_md, room_pointer, room_section, support_claude_md};
 pub use info::{Data, Git, Place, ProjectInfo};
-pub use project::{File, project_files, support_files};
+pub use project::{File, existing_files, project_files, support_files};
 pub use roles::{Duty, Role, allowed_tools};
 pub use scaffold::Scaffold;
 pub use template::template_files;

@@ -10,14 +10,19 @@ pub fn project_files(info: &ProjectInfo<'_>) -> Vec<File> {
         Scaffold::Small => template_files(info.name),
         Scaffold::Electric => Vec::new(),
     };
+    files.extend(existing_files(info));
+    files
+}
+
+/// What the agent of a project gets that is there already: instructions and skills alone.
+pub fn existing_files(info: &ProjectInfo<'_>) -> Vec<File> {
     let texts = [
         ("CLAUDE.md", claude_md(info)),
         (skills::CREATE_APP_PATH, skills::create_app(info.scaffold, info.production)),
         (skills::UI_DESIGN_PATH, skills::ui_design().to_owned()),
         (skills::ROOM_MESSAGING_PATH, skills::room_messaging().to_owned()),
     ];
-    files.extend(texts.map(|(path, text)| (path.to_owned(), text.into_bytes())));
-    files
+    texts.map(|(path, text)| (path.to_owned(), text.into_bytes())).into()
 }
 
 /// Everything that an agent gets who works beside the one that builds the app.

@@ -15,7 +15,7 @@ pub use engine::{
 };
 pub use entry::{InternalEvent, JournalMark, SessionEntry, Source, Stamped};
 pub use registry::{
-    GitInfo, HookProject, Imported, Phase, RegistryEntry, SandboxRecord, SessionInfo,
+    Cloned, GitInfo, HookProject, Imported, Phase, RegistryEntry, SandboxRecord, SessionInfo,
     SessionPrivate, SessionStatus, SessionUpdate,
 };
 pub use time::Timestamp;

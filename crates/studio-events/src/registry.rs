@@ -1,6 +1,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use studio_ids::{HookProjectId, HookSecretId, InstanceId, ProjectName, RunId, SessionId};
+use studio_ids::{
+    BranchName, HookProjectId, HookSecretId, InstanceId, ProjectName, Repository, RunId, SessionId,
+};
 
 use crate::Timestamp;
 
@@ -120,6 +122,16 @@ pub enum Phase {
     Ended,
 }
 
+/// What a session's project is a clone of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Cloned {
+    /// Which repository.
+    pub repository: Repository,
+    /// Which branch is checked out; the repository's own choice when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub branch: Option<BranchName>,
+}
+
 /// A sandbox as the registry keeps it: opaque to all but its provider.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SandboxRecord {
@@ -161,6 +173,9 @@ pub struct SessionPrivate {
     /// Whom it counts against: `address:192.0.2.1`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub subject: Option<String>,
+    /// The repository that its project is a clone of, if it was not begun here.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cloned: Option<Box<Cloned>>,
 }
 
 /// A directory whose agents tell the studio what they do. The secret itself is kept nowhere: it
