@@ -263,7 +263,7 @@ impl ErrorCode {
     /// When it is worth another try, in seconds; absent when it is not.
     pub const fn retry_after_seconds(self) -> Option<u32> {
         match self {
-            Self::RateLimited | Self::TooManyTokens => Some(3_600),
+            Self::RateLimited | Self::TooManyTokenRequests => Some(3_600),
             Self::QueueFull => Some(5),
             Self::AtCapacity | Self::TooManyRunning => Some(60),
             Self::StreamsUnavailable | Self::Stopping | Self::TakenOver => Some(1),

@@ -89,7 +89,7 @@ impl Inner {
     }
 
     /// Makes the stream with its first events, then registers the session.
-    async fn create(
+    pub(crate) async fn create(
         &self,
         info: &SessionInfo,
         private: SessionPrivate,
@@ -108,7 +108,7 @@ impl Inner {
     }
 
     /// Starts the background job of a new session.
-    async fn begin(
+    pub(crate) async fn begin(
         &self,
         id: SessionId,
         credentials: crate::words::Credentials,

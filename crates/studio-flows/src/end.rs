@@ -115,6 +115,8 @@ impl Inner {
         live.token.cancel();
         live.jobs.close();
         live.jobs.wait().await;
+        // As it is now: its repository may have been made meanwhile.
+        self.end_git_token(&*self.record(id)?).await;
         let mut last: Vec<EngineEvent> = self
             .gates
             .close_all(id, GateClosed::Rejected)

@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use studio_bridge::BridgeError;
+use studio_github::GitHubError;
 use studio_ids::{MessageId, SessionId};
 use studio_limits::Full;
 use studio_registry::RegistryError;
@@ -187,6 +188,27 @@ pub enum FlowError {
     /// As many tokens as may be good at a time.
     #[error("{0} tokens are good, which is the most: revoke some")]
     TooManyTokens(usize),
+    /// Nobody asks for tokens in development mode, unless an App is configured.
+    #[error("tokens for git are not available in development mode without a GitHub App")]
+    NoTokensHere,
+    /// No App that could give tokens.
+    #[error("no GitHub App is configured")]
+    NoGitHubApp,
+    /// The session has no repository on GitHub.
+    #[error("session {0} has no repository")]
+    NoRepository(SessionId),
+    /// The session got as many tokens as it may; the next one is there after this.
+    #[error("too many tokens for git; the next one in {} s", .0.as_secs())]
+    TooManyTokenRequests(Duration),
+    /// GitHub did not do it.
+    #[error("GitHub could not be used")]
+    GitHub(#[source] GitHubError),
+    /// Sessions out of repositories are for development mode.
+    #[error("sessions out of repositories are not available")]
+    ResumeNotAvailable,
+    /// Not the address of a repository that sessions may be made of.
+    #[error("the repository must be one of {0}")]
+    BadRepository(String),
     /// A newer server owns the session.
     #[error("session {0} was taken over by another server")]
     Fenced(SessionId),

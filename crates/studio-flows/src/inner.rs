@@ -15,7 +15,10 @@ use studio_tokens::Tokens;
 use tokio::sync::{Mutex as AsyncMutex, Notify, OnceCell, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{FlowError, Parts, live::Live, look::LOOKS_AT_ONCE_MAX, unheard::HookLimit};
+use crate::{
+    FlowError, Parts, git_token::TokenLimits, live::Live, look::LOOKS_AT_ONCE_MAX,
+    unheard::HookLimit,
+};
 
 /// Epochs that one server may use under its lease: each time it takes a session up anew costs
 /// one. The registry's lease stands above these bits, so a later server's are always larger.
@@ -48,6 +51,8 @@ pub(crate) struct Inner {
     pub(crate) opening: AsyncMutex<()>,
     /// How many sessions hooks made.
     pub(crate) hook_limit: HookLimit,
+    /// How many tokens for git sessions got.
+    pub(crate) git_tokens: Mutex<TokenLimits>,
     epochs: AtomicU64,
     live: Mutex<HashMap<SessionId, Slot>>,
     /// Sessions that this server made: their flows are in its memory, so nothing of them is to be
@@ -92,6 +97,7 @@ impl Inner {
             looks: Semaphore::new(LOOKS_AT_ONCE_MAX),
             opening: AsyncMutex::default(),
             hook_limit: HookLimit::default(),
+            git_tokens: Mutex::default(),
             epochs: AtomicU64::new(first_epoch),
             live: Mutex::default(),
             made_here: Mutex::default(),

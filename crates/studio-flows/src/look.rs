@@ -183,15 +183,19 @@ impl Inner {
     async fn git_status(&self, id: SessionId) -> Result<GitStatus, FlowError> {
         self.record(id)?;
         let sandbox = self.sandbox_now(id).await?.ok_or(FlowError::SandboxAway(id))?;
-        let _turn = self.looks.acquire().await.map_err(|_closed| FlowError::Stopping)?;
+        self.git_in(sandbox.as_ref()).await.map_err(|source| FlowError::sandbox(id, source))
+    }
+
+    /// How the repository of a sandbox's project stands.
+    pub(crate) async fn git_in(&self, sandbox: &dyn Sandbox) -> Result<GitStatus, SandboxError> {
+        // Closed by nobody.
+        let _turn = self.looks.acquire().await.ok();
         let output = Output { bytes_max: 64 * 1024, deadline: LOOK_PATIENCE };
-        let command = Command::script(GIT, place(sandbox.as_ref()));
-        let said = sandbox.exec(command, Bytes::new(), output).await;
-        let said = said.map_err(|source| FlowError::sandbox(id, source))?;
+        let said = sandbox.exec(Command::script(GIT, place(sandbox)), Bytes::new(), output).await?;
         if said.exit == Exit::Code(NO_PROJECT) {
             return Ok(GitStatus::default());
         }
-        let said = said.success("git").map_err(|source| FlowError::sandbox(id, source))?;
+        let said = said.success("git")?;
         let text = String::from_utf8_lossy(&said.stdout).into_owned();
         if text.is_empty() {
             return Ok(GitStatus::default());

@@ -41,7 +41,9 @@ pub(crate) fn first_message(id: SessionId) -> MessageId {
 
 /// What a session's agent is told first.
 pub(crate) fn first_prompt(record: &SessionRecord) -> String {
-    if record.internal.freeform {
+    if record.internal.cloned.is_some() {
+        crate::resume::PROMPT.to_owned()
+    } else if record.internal.freeform {
         record.info.description.clone()
     } else {
         format!("/create-app {}", record.info.description)
@@ -85,10 +87,12 @@ impl Inner {
             Some(sandbox) => sandbox,
             None => self.make_sandbox(live, &record).await?,
         };
-        if !begun {
-            self.set_up_project(live, &record, sandbox.as_ref()).await?;
-        }
+        // Before the project: git asks for its tokens this way.
         self.connect_relay(live, &sandbox).await;
+        if !begun {
+            self.set_up_project(live, sandbox.as_ref()).await?;
+        }
+        let record = self.record(live.id)?;
         self.start_agent(live, &record, sandbox, credentials).await
     }
 
@@ -97,7 +101,12 @@ impl Inner {
     async fn infra_chosen(&self, live: &Live) -> Result<bool, FlowError> {
         let outcome = self.gates.wait(live.id, &self.infra_gate(live.id)).await;
         let Some(GateOutcome::Answered(_)) = outcome else { return Ok(false) };
-        self.update(live.id, |u| u.phase = Some(Phase::CreatingSandbox)).await?;
+        let chosen = live.infra().and_then(|(_, repo)| repo);
+        self.update(live.id, |u| {
+            u.phase = Some(Phase::CreatingSandbox);
+            u.git = chosen.map(|repo| crate::repository::wanted(&repo));
+        })
+        .await?;
         Ok(true)
     }
 
@@ -230,19 +239,21 @@ impl Inner {
         Ok(())
     }
 
-    async fn set_up_project(
-        &self,
-        live: &Live,
-        record: &SessionRecord,
-        sandbox: &dyn Sandbox,
-    ) -> Result<(), FlowError> {
+    async fn set_up_project(&self, live: &Live, sandbox: &dyn Sandbox) -> Result<(), FlowError> {
+        let record = self.record(live.id)?;
+        if let Some(cloned) = &record.internal.cloned {
+            return self.clone_project(live, &record, cloned, sandbox).await;
+        }
         if record.internal.freeform {
             return Ok(());
         }
+        self.make_repository(live, &record, sandbox).await?;
+        // With the repository, if there is one now.
+        let record = self.record(live.id)?;
         let failed = |error| FlowError::bridge(live.id, &error);
         let doing = log(LogLevel::Build, "Setting up project...");
         live.bridge.record(vec![doing]).await.map_err(failed)?;
-        if let Err(error) = self.put_project(live, record, sandbox).await {
+        if let Err(error) = self.put_project(live, &record, sandbox).await {
             // Told as the reference tells it; unlike there nothing goes on without its project.
             let told = log(LogLevel::Error, format!("Project setup failed: {error}"));
             live.bridge.record(vec![told]).await.map_err(failed)?;
@@ -291,7 +302,10 @@ impl Inner {
         credentials: BTreeMap<String, Secret>,
     ) -> Result<(), FlowError> {
         let prompt = first_prompt(record);
-        let said = log(LogLevel::Build, format!("Running: claude \"{prompt}\""));
+        let said = match &record.internal.cloned {
+            Some(_) => log(LogLevel::Build, "Starting Claude Code..."),
+            None => log(LogLevel::Build, format!("Running: claude \"{prompt}\"")),
+        };
         live.bridge.record(vec![said]).await.map_err(|e| FlowError::bridge(live.id, &e))?;
         let first = First { id: first_message(live.id), text: prompt };
         let parts = self.agent_parts(record, sandbox, credentials, None);
@@ -375,8 +389,11 @@ impl Inner {
         }
         let why = crate::error::causes(error);
         tracing::warn!(session.id = %live.id, error = why, "session {} could not be prepared", live.id);
+        let record = self.registry.get(live.id);
+        let resumed = record.as_ref().is_some_and(|record| record.internal.cloned.is_some());
+        let what = if resumed { "Resume" } else { "Session" };
         let events = vec![
-            log(LogLevel::Error, format!("Session failed: {why}")),
+            log(LogLevel::Error, format!("{what} failed: {why}")),
             EngineEvent::SessionEnd {
                 success: false,
                 totals: studio_events::SessionTotals::default(),
@@ -396,6 +413,9 @@ impl Inner {
         if let Err(error) = self.update(live.id, failed).await {
             tracing::warn!(session.id = %live.id, "session {} is not marked as failed: {error}", live.id);
             return;
+        }
+        if let Some(record) = record {
+            self.end_git_token(&record).await;
         }
         // Nothing half-made stays behind; what cannot be removed now is at the next start.
         if let Err(error) = self.remove_if_ours(live.id).await {

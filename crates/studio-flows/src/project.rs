@@ -1,7 +1,7 @@
 //! The files that a new project begins with.
 
 use studio_assets::{Data, Git, Place, ProjectInfo, Scaffold, project_files};
-use studio_ids::{ProjectName, Repository};
+use studio_ids::ProjectName;
 use studio_registry::SessionRecord;
 use studio_sandbox::{BadSandboxPath, NewFile, SandboxPath};
 
@@ -19,7 +19,8 @@ pub(crate) fn files(
     choice: Option<&(Infra, Option<RepoChoice>)>,
     production: bool,
 ) -> Result<Vec<NewFile>, BadSandboxPath> {
-    let repository = choice.and_then(|(_, repo)| repo.as_ref()).and_then(repository);
+    let repository = crate::repository::of(record);
+    let git = record.info.git.as_ref();
     let info = ProjectInfo {
         name,
         description: &record.info.description,
@@ -32,7 +33,9 @@ pub(crate) fn files(
             Some((Infra::Local, _)) | None => Data::None,
         },
         git: match &repository {
-            Some((repository, public)) => Git::Create { repository, public: *public },
+            Some(repository) => {
+                Git::Ready { repository, url: git.and_then(|git| git.remote_url.as_deref()) }
+            }
             None => Git::None,
         },
         room: false,
@@ -43,11 +46,4 @@ pub(crate) fn files(
         Ok(NewFile { path: dir.join(&path)?, data: data.into(), mode: FILE_MODE })
     };
     project_files(&info).into_iter().map(place).collect()
-}
-
-/// The repository that was chosen, and whether everybody may read it.
-fn repository(choice: &RepoChoice) -> Option<(Repository, bool)> {
-    // Checked at the door; a choice of an older server that was not is none.
-    let (owner, name) = (choice.account.parse().ok()?, choice.name.parse().ok()?);
-    Some((Repository { owner, name }, choice.visibility == "public"))
 }

@@ -281,7 +281,7 @@ impl Inner {
         }
         if let Some(GateOutcome::Answered(value)) = chosen {
             match crate::respond::infra_from_log(&value) {
-                Some(infra) => live.set_infra(infra, None),
+                Some(infra) => live.set_infra(infra, crate::respond::repo_from_log(&value)),
                 None => return self.ask_infra_again(live, record).await,
             }
         }

@@ -10,6 +10,7 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use serde_json::{Value, json};
+use studio_assets::git::CREDENTIAL_VERB;
 use studio_ids::SessionId;
 use studio_sandbox::{Relay, RelayHandler, Sandbox, SandboxError};
 
@@ -54,6 +55,10 @@ impl HookRelay {
 impl RelayHandler for HookRelay {
     async fn handle(&self, verb: &str, body: Bytes) -> Bytes {
         let Some(inner) = self.studio.upgrade() else { return reply(&error("the studio stops")) };
+        if verb == CREDENTIAL_VERB {
+            // Lines of git's, not JSON.
+            return inner.git_credential(self.session, &body).await.into();
+        }
         let Ok(body) = serde_json::from_slice::<Value>(&body) else {
             return reply(&error("the body is not JSON"));
         };
@@ -63,7 +68,7 @@ impl RelayHandler for HookRelay {
                 Ok(HookReply::Output(output)) => reply(&output),
                 Err(failed) => reply(&error(&failed.to_string())),
             },
-            _ => reply(&error("no such verb; there is: hook-event")),
+            _ => reply(&error("no such verb; there are: hook-event, git-credential")),
         }
     }
 }

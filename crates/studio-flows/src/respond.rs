@@ -285,6 +285,13 @@ fn infra_details(infra: &Infra, repo: Option<&RepoChoice>) -> BTreeMap<String, S
     details
 }
 
+/// The repository of the choice, as the log told it.
+pub(crate) fn repo_from_log(value: &Value) -> Option<RepoChoice> {
+    let text = |name: &str| value[name].as_str().map(str::to_owned);
+    let (account, name) = (text("repoAccount")?, text("repoName")?);
+    Some(RepoChoice { account, name, visibility: text("repoVisibility")? })
+}
+
 /// The choice as the log told it, after a restart. `None` = it needs secrets that are gone.
 pub(crate) fn infra_from_log(value: &Value) -> Option<Infra> {
     (value["mode"] == "local").then_some(Infra::Local)

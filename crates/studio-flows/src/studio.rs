@@ -11,7 +11,7 @@ use studio_registry::Registry;
 use studio_sandbox::SandboxProvider;
 use studio_streams::{Follow, Offset, StreamError, StreamPath, StreamStore};
 
-use crate::{FlowError, Settings, inner::Inner, recover::is_at_work, words::Health};
+use crate::{FlowError, GitHubAccess, Settings, inner::Inner, recover::is_at_work, words::Health};
 
 /// Longest wait for one answer in a health check.
 const HEALTH_PATIENCE: Duration = Duration::from_secs(2);
@@ -30,6 +30,8 @@ pub struct Parts {
     pub streams: Arc<dyn StreamStore>,
     /// Where agents work.
     pub provider: Arc<dyn SandboxProvider>,
+    /// Where repositories are; without it none is made and none is pushed to.
+    pub github: Option<GitHubAccess>,
     /// The agents' language.
     pub codec: Language,
     /// How it behaves.

@@ -248,6 +248,15 @@ pub struct GitStatus {
     pub last_commit_message: Option<String>,
 }
 
+/// A token that opens one repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitToken {
+    /// The token: git's password for the user `x-access-token`.
+    pub token: Secret,
+    /// When it ends, by GitHub's clock: `2026-11-24T10:00:00Z`.
+    pub expires_at: String,
+}
+
 /// How a session's app is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppStatus {

@@ -7,15 +7,18 @@ use std::{
     time::{Duration, SystemTime},
 };
 
+use bytes::Bytes;
 use serde_json::Value;
 use studio_agent_codec::Claude;
+use studio_assets::git::GitOrigin;
 use studio_events::{SessionInfo, Timestamp};
-use studio_flows::{AgentSettings, Mode, Parts, Settings, Studio, words::NewSession};
+use studio_flows::{AgentSettings, GitHubAccess, Mode, Parts, Settings, Studio, words::NewSession};
+use studio_github::{AppId, AppKey, AppOptions, GitHubOptions, RestGitHub};
 use studio_ids::SessionId;
-use studio_sandbox::{SandboxProvider, Secret};
+use studio_sandbox::{Command, ExecOutput, Output, Sandbox, SandboxProvider, Secret};
 use studio_sandbox_local::{LocalOptions, LocalProvider};
 use studio_streams::{Follow, MemoryStreams, Offset, StreamStore};
-use studio_testkit::{ModelServer, needs};
+use studio_testkit::{GitHubServer, ModelServer, needs};
 use tempfile::TempDir;
 
 /// Longest wait for one event.
@@ -26,6 +29,7 @@ pub(crate) struct World {
     pub(crate) provider: Arc<dyn SandboxProvider>,
     pub(crate) settings: Settings,
     pub(crate) model: ModelServer,
+    pub(crate) github: Option<GitHubAccess>,
     _dir: TempDir,
 }
 
@@ -51,6 +55,7 @@ impl World {
             provider: Arc::new(provider),
             settings,
             model,
+            github: None,
             _dir: dir,
         }
     }
@@ -60,6 +65,7 @@ impl World {
         let parts = Parts {
             streams: Arc::clone(&self.streams),
             provider: Arc::clone(&self.provider),
+            github: self.github.clone(),
             codec: Arc::new(|conversation| Box::new(Claude::of(conversation))),
             settings: self.settings.clone(),
             clock: Arc::new(|| Timestamp::from(SystemTime::now())),
@@ -67,10 +73,42 @@ impl World {
         Studio::start(parts).await.unwrap()
     }
 
+    /// A GitHub whose App makes repositories in `acme`.
+    pub(crate) async fn with_github(&mut self) -> GitHubServer {
+        let server = GitHubServer::start().await;
+        let key = AppKey::from_pem(&Secret::new(server.key_pem())).unwrap();
+        let id = AppId::new(&GitHubServer::APP_ID.to_string()).unwrap();
+        let app = AppOptions::new(id, GitHubServer::INSTALLATION, key, "acme".parse().unwrap());
+        self.github = Some(access(&server, Some(app)));
+        server
+    }
+
+    /// The sandbox of a session.
+    pub(crate) async fn sandbox(&self, session: &SessionInfo) -> Arc<dyn Sandbox> {
+        let all = self.provider.list().await.unwrap();
+        let (_, place) = all.into_iter().find(|(id, _)| *id == session.id).unwrap();
+        self.provider.find(&place).await.unwrap().unwrap()
+    }
+
     /// Whether anything of a session is left at the provider.
     pub(crate) async fn has_sandbox(&self, id: SessionId) -> bool {
         self.provider.list().await.unwrap().iter().any(|(session, _)| *session == id)
     }
+}
+
+/// A GitHub of a test's own, with this App.
+pub(crate) fn access(server: &GitHubServer, app: Option<AppOptions>) -> GitHubAccess {
+    let options = GitHubOptions { api: server.url(), app, ..GitHubOptions::default() };
+    let port = server.url().rsplit_once(':').unwrap().1.parse().unwrap();
+    let github = Arc::new(RestGitHub::new(options).unwrap());
+    GitHubAccess { github, origin: GitOrigin::http_here(port) }
+}
+
+/// Runs a script in the project's directory.
+pub(crate) async fn shell(sandbox: &dyn Sandbox, script: &str) -> ExecOutput {
+    let words = [sandbox.project_dir().to_string(), script.to_owned()];
+    let command = Command::script("cd -- \"$1\" && eval \"$2\"", words);
+    sandbox.exec(command, Bytes::new(), Output::default()).await.unwrap()
 }
 
 pub(crate) fn freeform(description: &str) -> NewSession {
