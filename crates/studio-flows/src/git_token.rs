@@ -61,7 +61,7 @@ impl Studio {
     /// most.
     ///
     /// Errors: [`FlowError::NoTokensHere`], [`FlowError::NoGitHubApp`],
-    /// [`FlowError::NoRepository`], [`FlowError::Cancelled`], [`FlowError::TooManyTokens`],
+    /// [`FlowError::NoRepository`], [`FlowError::Cancelled`], [`FlowError::TooManyTokenRequests`],
     /// [`FlowError::GitHub`].
     pub async fn git_token(&self, id: SessionId) -> Result<GitToken, FlowError> {
         let InstallationToken { token, expires_at } = self.inner().token(id, Door::Http).await?;
@@ -114,7 +114,7 @@ impl Inner {
         }
         let own = repository::of(&record).ok_or(FlowError::NoRepository(id))?;
         let counted = lock(&self.git_tokens).of(door).take(id, self.now());
-        let counted = counted.map_err(FlowError::TooManyTokens)?;
+        let counted = counted.map_err(FlowError::TooManyTokenRequests)?;
         let token = access.github.installation_token(&own).await.map_err(|source| {
             lock(&self.git_tokens).of(door).give_back(&counted);
             FlowError::GitHub(source)

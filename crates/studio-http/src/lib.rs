@@ -18,6 +18,7 @@ mod codes;
 mod events;
 mod files;
 mod frame;
+mod github;
 mod guard;
 mod hook_permit;
 mod hooks;

@@ -55,6 +55,15 @@ pub(crate) struct HookedSession(pub(crate) SessionId, pub(crate) Pass);
 #[derive(Clone, Debug)]
 pub(crate) struct Caller(pub(crate) Option<Pass>);
 
+/// Proof that the caller may have a token for this session's repository: git's own capability, or
+/// a person's control of the session. In the header only.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct GitSession(pub(crate) SessionId);
+
+/// Proof that sessions may be made out of repositories here: in development mode alone.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct MayResume;
+
 /// As [`Caller`].
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Operator;
@@ -155,6 +164,29 @@ impl FromRequestParts<HttpState> for Caller {
         match state.studio().settings().mode {
             Mode::Dev if at_home => Ok(Self(None)),
             Mode::Dev | Mode::Production => Err(Problem::unauthenticated("operator")),
+        }
+    }
+}
+
+impl FromRequestParts<HttpState> for GitSession {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        let refused = || Problem::told(ErrorCode::Unauthenticated, "Unauthorized");
+        let id = session_id(parts, state).await.ok_or_else(refused)?;
+        let token = bearer(parts).ok_or_else(refused)?;
+        let scopes = [Scope::Git(id), Scope::Session(id), Scope::Operator];
+        state.locks().pass(&scopes, &token).map(|_pass| Self(id)).ok_or_else(refused)
+    }
+}
+
+impl FromRequestParts<HttpState> for MayResume {
+    type Rejection = Problem;
+
+    async fn from_request_parts(_parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
+        match state.studio().settings().mode {
+            Mode::Dev => Ok(Self),
+            Mode::Production => Err(Problem::of(ErrorCode::ResumeNotAvailable)),
         }
     }
 }

@@ -139,6 +139,18 @@ impl From<FlowError> for Problem {
             FlowError::Tokens { .. } => (ErrorCode::StreamsUnavailable, None),
             FlowError::NoToken => (ErrorCode::TokenNotFound, None),
             FlowError::TooManyTokens(_) => (ErrorCode::TooManyTokens, None),
+            FlowError::NoTokensHere => (ErrorCode::GithubNotAvailable, None),
+            FlowError::NoGitHubApp => (ErrorCode::GithubNotConfigured, None),
+            FlowError::NoRepository(_) => (ErrorCode::NoRepository, None),
+            FlowError::GitHub(_) => (ErrorCode::GithubFailed, None),
+            FlowError::ResumeNotAvailable => (ErrorCode::ResumeNotAvailable, None),
+            FlowError::BadRepository(place) => {
+                let told = format!("Invalid repo URL: it must be a repository at {place}");
+                (ErrorCode::BadRequest, Some(told))
+            }
+            FlowError::TooManyTokenRequests(wait) => {
+                return Self { wait: Some(*wait), ..Self::of(ErrorCode::TooManyTokenRequests) };
+            }
             FlowError::RateLimited(wait) => return Self::rate_limited(*wait),
             FlowError::Stopping => (ErrorCode::Stopping, None),
             _ => (ErrorCode::Internal, None),

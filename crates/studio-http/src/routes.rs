@@ -8,8 +8,8 @@ use axum::{
 };
 
 use crate::{
-    HttpState, app, events, files, guard, hooks, log, login, openapi, sandboxes, sessions, streams,
-    system, tickets, tokens, transfer,
+    HttpState, app, events, files, github, guard, hooks, log, login, openapi, sandboxes, sessions,
+    streams, system, tickets, tokens, transfer,
 };
 
 /// Who may use a route. The handlers' extractors enforce it; a test holds each to its word.
@@ -17,7 +17,7 @@ use crate::{
 pub enum Policy {
     /// Whoever reaches the port.
     Open,
-    /// As [`crate::Creation`] says, and so often an hour per address in production.
+    /// As [`crate::Creation`] says; what makes a session so often an hour per address in production.
     Create,
     /// Who runs the studio.
     Operator,
@@ -29,6 +29,8 @@ pub enum Policy {
     Watch,
     /// The session's agent.
     Hook,
+    /// git in the session's sandbox, or as [`Policy::Session`].
+    Git,
     /// The hooks of a project on somebody's machine.
     ProjectHook,
     /// Who installs such hooks, with the code that the installer was given.
@@ -48,8 +50,8 @@ pub enum Policy {
 pub struct Route {
     /// `GET` (and with it `HEAD`), `POST`, …
     pub method: Method,
-    /// The path; `{id}` stands for a session's id, `{message}` for a message's,
-    /// `{token}` for a token's, `{*path}` for a stream's path.
+    /// The path; `{id}` stands for a session's id, `{message}` for a message's, `{token}` for a
+    /// token's, `{owner}` and `{repo}` for a repository's, `{*path}` for a stream's path.
     pub path: &'static str,
     /// Who may use it.
     pub policy: Policy,
@@ -61,8 +63,8 @@ const STREAM: &str = "/v1/stream/{*path}";
 /// Every route of the studio: the table of contents of this crate.
 fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
     use Policy::{
-        Create, Hook, LocalUser, LoginCode, Open, Operator, ProjectHook, Read, ReadStream, Session,
-        SetupCode, Watch, WriteStream,
+        Create, Git, Hook, LocalUser, LoginCode, Open, Operator, ProjectHook, Read, ReadStream,
+        Session, SetupCode, Watch, WriteStream,
     };
     let route = |method, path, policy| Route { method, path, policy };
     let (read, write, remove) = (Method::GET, Method::POST, Method::DELETE);
@@ -76,6 +78,7 @@ fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
         (route(read.clone(), "/api/sessions", Operator), get(sessions::list)),
         (route(write.clone(), "/api/sessions/local", Create), post(sessions::create_local)),
         (route(write.clone(), "/api/sessions/auto", Create), post(hooks::create_auto)),
+        (route(write.clone(), "/api/sessions/resume", Create), post(github::resume)),
         (route(write.clone(), "/api/hook", ProjectHook), post(hooks::hook)),
         (route(remove.clone(), "/api/hook", ProjectHook), delete(hooks::give_up)),
         (route(read.clone(), "/api/hooks/setup", LocalUser), get(hooks::setup)),
@@ -126,6 +129,13 @@ fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
         (route(read.clone(), "/api/tokens", Operator), get(tokens::of_programs)),
         (route(write.clone(), "/api/tokens", Operator), post(tokens::mint_for_program)),
         (route(remove.clone(), "/api/tokens/{token}", Operator), delete(tokens::revoke_of_program)),
+        (route(write.clone(), "/api/sessions/{id}/github-token", Git), post(github::token)),
+        (route(read.clone(), "/api/github/accounts", Create), get(github::accounts)),
+        (route(read.clone(), "/api/github/repos", Create), get(github::repos)),
+        (
+            route(read.clone(), "/api/github/repos/{owner}/{repo}/branches", Create),
+            get(github::branches),
+        ),
         (route(read.clone(), "/api/sandboxes", Operator), get(sandboxes::list)),
         (route(write.clone(), "/api/sandboxes", Operator), post(sandboxes::create)),
         (route(read.clone(), "/api/sandboxes/{id}", Session), get(sandboxes::get)),

@@ -23,11 +23,13 @@ fn foreign_tokens(world: &World, policy: Policy, id: SessionId) -> Vec<String> {
             scopes.extend([Scope::Session(id), Scope::Read(id), Scope::Operator, Scope::Streams]);
         }
         Policy::Session => {
-            scopes.extend([Scope::Read(id), Scope::Hook(id), Scope::Relay(id), Scope::Streams]);
+            scopes.extend([Scope::Read(id), Scope::Hook(id), Scope::Relay(id), Scope::Git(id)]);
+            scopes.push(Scope::Streams);
         }
         Policy::Read | Policy::Watch => {
-            scopes.extend([Scope::Hook(id), Scope::Relay(id), Scope::Streams]);
+            scopes.extend([Scope::Hook(id), Scope::Relay(id), Scope::Git(id), Scope::Streams]);
         }
+        Policy::Git => scopes.extend([Scope::Hook(id), Scope::Relay(id), Scope::Git(other)]),
         Policy::Operator => {
             scopes.extend([Scope::Session(id), Scope::Read(id), Scope::Hook(id)]);
             scopes.extend([Scope::Relay(id), Scope::Streams]);

@@ -71,6 +71,7 @@ async fn no_body_brings_a_route_down() {
                     }
                     Policy::ProjectHook => world.project_secret("/bad input").await.1,
                     Policy::SetupCode => world.setup_code().await,
+                    Policy::Git => world.token(Scope::Git(id)),
                 };
                 if route.policy == Policy::Watch && known {
                     continue; // Takes no body and does not end.

@@ -131,6 +131,14 @@ const ROWS: &[Row] = &[
     (Session, "POST", "/api/tokens", Some(r#"{"scope":"create"}"#)),
     (Operator, "GET", "/api/tokens", None),
     (Operator, "DELETE", "/api/tokens/{gone}", None),
+    (Nobody, "POST", "/api/sessions/resume", Some(r#"{"repoUrl":"https://github.com/acme/kites"}"#)),
+    (Nobody, "POST", "/api/sessions/resume", Some(r#"{"repoUrl":"ext::sh -c id","branch":"--upload-pack=x"}"#)),
+    (Session, "POST", "/api/sessions/{local}/github-token", None),
+    (Hook, "POST", "/api/sessions/{local}/github-token", None),
+    (Operator, "POST", "/api/sessions/{gone}/github-token", None),
+    (Nobody, "GET", "/api/github/accounts", None),
+    (Nobody, "GET", "/api/github/repos", None),
+    (Nobody, "GET", "/api/github/repos/acme/kites/branches", None),
 
     (Operator, "GET", "/api/sandboxes", None),
     (Session, "GET", "/api/sandboxes", None),
@@ -242,7 +250,10 @@ fn fits(path: &str, route: &str) -> bool {
         return path.starts_with(mount);
     }
     let (path, route): (Vec<_>, Vec<_>) = (path.split('/').collect(), route.split('/').collect());
-    let is = |(one, of): (&&str, &&str)| one == of || (of.starts_with('{') && one.starts_with('{'));
+    let named = |of: &str| matches!(of, "{owner}" | "{repo}");
+    let is = |(one, of): (&&str, &&str)| {
+        one == of || named(of) || (of.starts_with('{') && one.starts_with('{'))
+    };
     path.len() == route.len() && path.iter().zip(&route).all(is)
 }
 

@@ -29,6 +29,7 @@ async fn world(hooks_wait: Duration) -> World {
     let parts = Parts {
         streams: streams.clone(),
         provider: Arc::new(NoSandboxes),
+        github: None,
         codec: Arc::new(|conversation| Box::new(Claude::of(conversation))),
         settings,
         clock: Arc::new(|| Timestamp::from(SystemTime::now())),

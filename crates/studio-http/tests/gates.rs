@@ -35,6 +35,7 @@ async fn world(streams: &Arc<MemoryStreams>, ahead: &Arc<AtomicI64>) -> World {
     let parts = Parts {
         streams: streams.clone(),
         provider: Arc::new(NoSandboxes),
+        github: None,
         codec: Arc::new(|conversation| Box::new(Claude::of(conversation))),
         settings: Settings { mode: Mode::Dev, ..Settings::default() },
         clock: Arc::new(clock),

@@ -24,6 +24,7 @@ async fn world(streams: &Arc<MemoryStreams>, settings: Settings) -> World {
     let parts = Parts {
         streams: streams.clone(),
         provider: Arc::new(NoSandboxes),
+        github: None,
         codec: Arc::new(|conversation| Box::new(Claude::of(conversation))),
         settings,
         clock: Arc::new(|| Timestamp::from(SystemTime::now())),

@@ -174,7 +174,7 @@ async fn d30_98_a_session_gets_so_many_tokens_an_hour_and_failures_do_not_count(
         studio.git_token(session.id).await.unwrap();
     }
     let refused = studio.git_token(session.id).await.unwrap_err();
-    let FlowError::TooManyTokens(wait) = refused else { panic!("{refused}") };
+    let FlowError::TooManyTokenRequests(wait) = refused else { panic!("{refused}") };
     assert!(Duration::from_secs(3_500) < wait, "{wait:?}");
     // One without a repository gets none at all.
     let other = studio.create_session(freeform("say hello")).await.unwrap();

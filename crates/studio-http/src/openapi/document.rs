@@ -135,6 +135,7 @@ fn tag(path: &str) -> &'static str {
         _ if path.ends_with("/tokens") || path.contains("/tokens/") => "tokens",
         _ if path.starts_with("/api/sandboxes") => "sandboxes",
         _ if path.starts_with("/api/sessions") => "sessions",
+        _ if path.starts_with("/api/github") => "github",
         _ if path.starts_with("/api/hook") => "hooks",
         _ => "studio",
     }
@@ -147,6 +148,11 @@ fn path_parameters(path: &str) -> Vec<Value> {
             "name": name, "in": "path", "required": true,
             "schema": { "type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": 512 },
             "example": "notes",
+        }),
+        None if matches!(name, "owner" | "repo") => json!({
+            "name": name, "in": "path", "required": true,
+            "schema": { "type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": 100 },
+            "example": if name == "owner" { "acme" } else { "kites" },
         }),
         None => json!({
             "name": name, "in": "path", "required": true,
@@ -175,7 +181,7 @@ fn failures(operation: &Operation, policy: Policy) -> BTreeMap<u16, Vec<ErrorCod
         Policy::ProjectHook => {
             &[Unauthenticated, StreamsUnavailable, TakenOver, Stopping, SessionEnded]
         }
-        Policy::Session | Policy::Read | Policy::Watch | Policy::Hook => {
+        Policy::Session | Policy::Read | Policy::Watch | Policy::Hook | Policy::Git => {
             &[Unauthenticated, SessionNotFound, StreamsUnavailable, TakenOver, Stopping]
         }
     });
@@ -243,6 +249,7 @@ fn security(policy: Policy, method: &Method) -> Value {
             one("ticket")
         ]),
         Policy::Hook => json!([one("hook")]),
+        Policy::Git => json!([one("git"), one("session"), one("operator")]),
         Policy::ProjectHook => json!([one("projectHooks")]),
         Policy::SetupCode => json!([one("setupCode")]),
         Policy::LoginCode => json!([one("loginCode")]),
@@ -262,6 +269,7 @@ fn schemes() -> Value {
         "read": bearer("A token for looking at the session: `POST /api/sessions/{id}/tokens`."),
         "program": bearer("A key of a program that may create sessions: `POST /api/tokens`."),
         "hook": bearer("The session's hook token. It opens nothing else."),
+        "git": bearer("What a sandbox's git asks for tokens with, for the session's one repository. It opens nothing else."),
         "projectHooks": bearer("The secret of a project whose agents tell the studio what they do."),
         "setupCode": bearer("The code in the installer's script: good once, for ten minutes."),
         "login": {

@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 use studio_api::answers::{
-    AppStatusAnswer, AppStopped, ConfigAnswer, Done, EventsTicket, FileContent, FileListing,
-    GateList, GitStatusAnswer, HealthAnswer, HealthChecks, HookProjectList, HookProjectTold,
+    AccountList, AppStatusAnswer, AppStopped, BranchList, ConfigAnswer, Done, EventsTicket,
+    FileContent, FileListing, GateList, GitStatusAnswer, GitTokenAnswer, GithubAccount,
+    GithubBranch, GithubRepository, HealthAnswer, HealthChecks, HookProjectList, HookProjectTold,
     HooksSetUp, ImportAnswer, LocalSessionCreated, LoginLink, Me, OpenGate, QueueList,
-    SandboxDetails, SandboxItem, SandboxList, SandboxMade, SessionCreated, SessionList, TokenList,
-    TokenMade, TokenTold, TokensRotated, UsageAnswer, WaitingMessage,
+    RepositoryList, SandboxDetails, SandboxItem, SandboxList, SandboxMade, SessionCreated,
+    SessionList, TokenList, TokenMade, TokenTold, TokensRotated, UsageAnswer, WaitingMessage,
 };
 use studio_events::{SessionInfo, SessionStatus, Timestamp};
 use studio_ids::{GateId, HookProjectId, MessageId, SessionId, TokenId};
@@ -223,6 +224,34 @@ pub(super) fn git_status() -> GitStatusAnswer {
         last_commit_hash: Some("9fceb02d0ae598e95dc970b74767f19372d61af8".to_owned()),
         last_commit_message: Some("Make the kites blue".to_owned()),
     }
+}
+
+pub(super) fn git_token() -> GitTokenAnswer {
+    let token = "ghs_16C7e42F292c6912E7710c838347Ae178B4a".to_owned();
+    GitTokenAnswer { token, expires_at: "2026-11-24T10:00:00Z".to_owned() }
+}
+
+pub(super) fn accounts() -> AccountList {
+    let account = |(login, kind): (&str, &str)| GithubAccount {
+        login: login.to_owned(),
+        kind: kind.to_owned(),
+    };
+    let accounts = [("ada", "user"), ("acme", "org")].map(account).to_vec();
+    AccountList { accounts, incomplete: None }
+}
+
+pub(super) fn repositories() -> RepositoryList {
+    let repository = GithubRepository {
+        name_with_owner: "acme/kites".to_owned(),
+        url: "https://github.com/acme/kites".to_owned(),
+        updated_at: "2026-11-24T09:00:00Z".to_owned(),
+    };
+    RepositoryList { repos: vec![repository], incomplete: None }
+}
+
+pub(super) fn branches() -> BranchList {
+    let branch = GithubBranch { name: "main".to_owned(), is_default: true };
+    BranchList { branches: vec![branch], incomplete: None }
 }
 
 pub(super) fn app_status() -> AppStatusAnswer {

@@ -4,7 +4,7 @@ use axum::http::Method;
 use serde_json::{Value, json};
 use studio_api::{
     AppendEvent, ChangeSession, CreateLocalSession, CreateSandbox, CreateSession, ErrorCode,
-    Iterate, MintProgramToken, MintSessionToken, Respond, SetUpHooks,
+    Iterate, MintProgramToken, MintSessionToken, Respond, ResumeSession, SetUpHooks,
     limits::{
         FILES_PAGE_DEFAULT, FILES_PAGE_MAX, SEARCH_UNITS_MAX, SESSIONS_PAGE_DEFAULT,
         SESSIONS_PAGE_MAX,
@@ -24,6 +24,7 @@ pub(super) fn all() -> Vec<Operation> {
     all.extend(tokens());
     all.extend(hooks());
     all.extend(inside());
+    all.extend(github());
     all.extend(sandboxes());
     all.extend(streams::operations());
     all
@@ -300,6 +301,38 @@ fn inside() -> Vec<Operation> {
             .takes::<AppendEvent>()
             .answers(200, examples::done())
             .fails(&[BodyTooLarge]),
+    ]
+}
+
+fn github() -> Vec<Operation> {
+    use ErrorCode::{
+        GithubFailed, GithubNotAvailable, GithubNotConfigured, NoRepository, ResumeNotAvailable,
+        SessionEnded, Stopping, StreamsUnavailable, TakenOver, TooManyTokenRequests,
+    };
+    const NONE: &str = "Without a token the list is empty; what GitHub refuses leaves it empty, too, and `incomplete` says why.";
+    let token = || json!({ "type": "string" });
+    vec![
+        op(POST, "/api/sessions/resume", "resumeSession", "A session out of a repository")
+            .about("In development mode alone. The session exists when this answers; its project is cloned afterwards, and its events tell how far that is.")
+            .takes::<ResumeSession>()
+            .answers(201, examples::created())
+            .fails(&[ResumeNotAvailable, GithubNotConfigured, ErrorCode::TooManyRunning, ErrorCode::AtCapacity, StreamsUnavailable, TakenOver, Stopping]),
+        op(POST, "/api/sessions/{id}/github-token", "githubToken", "A token for the session's one repository")
+            .about("Of the GitHub App, for contents and pull requests, good for an hour at most; ended with the session. Ten an hour.")
+            .answers(200, examples::git_token())
+            .fails(&[GithubNotAvailable, GithubNotConfigured, GithubFailed, NoRepository, SessionEnded, TooManyTokenRequests]),
+        op(GET, "/api/github/accounts", "githubAccounts", "Where the caller may have repositories")
+            .about(NONE)
+            .header("X-GH-Token", token(), "The caller's own token.")
+            .answers(200, examples::accounts()),
+        op(GET, "/api/github/repos", "githubRepos", "The caller's repositories, the latest updated first")
+            .about(NONE)
+            .header("X-GH-Token", token(), "The caller's own token.")
+            .answers(200, examples::repositories()),
+        op(GET, "/api/github/repos/{owner}/{repo}/branches", "githubBranches", "The branches of a repository")
+            .about(NONE)
+            .header("X-GH-Token", token(), "The caller's own token.")
+            .answers(200, examples::branches()),
     ]
 }
 

@@ -22,7 +22,7 @@ use serde_json::Value;
 use studio_agent_codec::Claude;
 use studio_auth::{Keys, Scope, ServerKey};
 use studio_events::Timestamp;
-use studio_flows::{Mode, Parts, Settings, Studio};
+use studio_flows::{GitHubAccess, Mode, Parts, Settings, Studio};
 use studio_http::{HttpSettings, HttpState, PeerAddress, Route, router};
 use studio_ids::SessionId;
 use studio_sandbox::{
@@ -106,7 +106,7 @@ impl World {
 
     /// `reference`: whether the reference's derivations of tokens are accepted.
     pub async fn of(mode: Mode, reference: bool, change: impl FnOnce(&mut HttpSettings)) -> Self {
-        Self::over(Arc::default(), mode, reference, change).await
+        Self::begin(Arc::default(), None, mode, reference, change).await
     }
 
     /// A studio over streams that are there, as a server that is started anew.
@@ -116,9 +116,30 @@ impl World {
         reference: bool,
         change: impl FnOnce(&mut HttpSettings),
     ) -> Self {
+        Self::begin(streams, None, mode, reference, change).await
+    }
+
+    /// As [`Self::of`], with this GitHub.
+    pub async fn beside(
+        github: Option<GitHubAccess>,
+        mode: Mode,
+        reference: bool,
+        change: impl FnOnce(&mut HttpSettings),
+    ) -> Self {
+        Self::begin(Arc::default(), github, mode, reference, change).await
+    }
+
+    async fn begin(
+        streams: Arc<MemoryStreams>,
+        github: Option<GitHubAccess>,
+        mode: Mode,
+        reference: bool,
+        change: impl FnOnce(&mut HttpSettings),
+    ) -> Self {
         let parts = Parts {
             streams: streams.clone(),
             provider: Arc::new(NoSandboxes),
+            github,
             codec: Arc::new(|conversation| Box::new(Claude::of(conversation))),
             settings: Settings { mode, ..Settings::default() },
             clock: Arc::new(|| Timestamp::from(SystemTime::now())),
