@@ -11,7 +11,9 @@ use studio_http::{Creation, HttpSettings};
 use studio_limits::Caps;
 use studio_sandbox::Secret;
 
-use crate::{ConfigError, ServeArgs, ServiceAccess, TlsChoice, env::Env, settings::Layers};
+use crate::{
+    ConfigError, GitHubChoice, ServeArgs, ServiceAccess, TlsChoice, env::Env, settings::Layers,
+};
 
 /// Where agents run. The words of `SANDBOX_RUNTIME` in the table of settings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
@@ -54,6 +56,8 @@ pub struct Config {
     pub sandbox_image: Option<String>,
     /// Directory of the agent's program, for the local runtime.
     pub agent_path: Option<PathBuf>,
+    /// Which GitHub, and with which App.
+    pub github: GitHubChoice,
     /// Where programs are looked up.
     pub path: Option<String>,
     /// The user's home directory: hidden from local sandboxes.
@@ -107,6 +111,7 @@ impl Config {
             docker_engine: env.text("DOCKER_HOST"),
             sandbox_image: env.text("STUDIO_SANDBOX_IMAGE"),
             agent_path: env.text("STUDIO_AGENT_PATH").map(PathBuf::from),
+            github: GitHubChoice::read(&env)?,
             path: variable("PATH").filter(|path| !path.is_empty()),
             home: variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
             token_key: env

@@ -34,6 +34,9 @@ pub enum StartError {
     /// A setting is wrong.
     #[error(transparent)]
     Config(#[from] ConfigError),
+    /// GitHub's settings were good and are not any more.
+    #[error("GitHub cannot be used")]
+    GitHub(#[source] studio_github::SetupError),
     /// Somebody listens there already.
     #[error(
         "{address} is in use by another program; stop it, or choose another port with --port \

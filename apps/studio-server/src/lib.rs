@@ -1,7 +1,7 @@
 //! The Agent Studio server: configuration, wiring, serving, stopping.
 //!
 //! Reading order: [`ServeArgs`] and [`Config`] (everything that can be set; `env` reads it,
-//! [`ServiceAccess`] is a stream service), `data_dir` (what a data directory holds beside the
+//! [`ServiceAccess`] is a stream service, [`GitHubChoice`] which GitHub), `data_dir` (what a data directory holds beside the
 //! streams), `wire` (the one file that names concrete adapters), `owner` (which studio this is),
 //! [`run`] (from start to stop), [`main`] (a whole process: signals, log, exit code), [`tools`]
 //! (work on streams without a server), [`security_report`] (how it stands with security).
@@ -11,6 +11,7 @@ mod data_dir;
 mod doctor;
 mod env;
 mod error;
+mod github;
 mod logging;
 mod owner;
 mod process;
@@ -24,6 +25,7 @@ mod wire;
 pub use config::{Config, LogFormat, Runtime};
 pub use doctor::security_report;
 pub use error::{ConfigError, StartError};
+pub use github::{AppChoice, GitHubChoice};
 pub use process::main;
 pub use server::run;
 pub use service::ServiceAccess;

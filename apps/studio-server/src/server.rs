@@ -54,6 +54,7 @@ pub async fn run(
     let parts = Parts {
         streams: streams.store(),
         provider,
+        github: Some(wire::github(&config)?),
         codec: wire::codec(),
         settings: config.studio.clone(),
         clock,

@@ -7,7 +7,7 @@ use std::{
 };
 
 use studio_agent_codec::Claude;
-use studio_flows::Language;
+use studio_flows::{GitHubAccess, Language};
 use studio_sandbox::SandboxProvider;
 use studio_sandbox_docker::{DockerOptions, DockerProvider, ImageSource, Recipe};
 use studio_sandbox_local::{LocalOptions, LocalProvider};
@@ -91,6 +91,13 @@ impl Streams {
 /// The agents' language.
 pub(crate) fn codec() -> Language {
     Arc::new(|conversation| Box::new(Claude::of(conversation)))
+}
+
+/// GitHub: connects to nothing yet.
+pub(crate) fn github(config: &Config) -> Result<GitHubAccess, StartError> {
+    let choice = &config.github;
+    let github = choice.client().map_err(StartError::GitHub)?;
+    Ok(GitHubAccess { github: Arc::new(github), origin: choice.origin.clone() })
 }
 
 /// Where agents work.

@@ -16,6 +16,7 @@ const SERVER: &str = "Server";
 const TLS: &str = "TLS";
 const STREAMS: &str = "Streams";
 const AGENTS: &str = "Agents";
+const GITHUB: &str = "GitHub";
 const LIMITS: &str = "Limits";
 const OTHERS: &str = "Letting others in";
 const TOKENS: &str = "Tokens";
@@ -49,6 +50,12 @@ pub(crate) const SETTINGS: &[Setting] = &[
     set(AGENTS, "STUDIO_AGENT_PATH", "agent_path", Kind::Path, "the first on `PATH`", "directory with `claude`, for the local runtime"),
     set(AGENTS, "STUDIO_SANDBOX_IMAGE", "sandbox_image", Kind::Text, "built on first use", "image of Docker sandboxes; needs `sh`, `tar`, `head` and a home `/home/agent` of user 1000"),
     set(AGENTS, "DOCKER_HOST", "docker_host", Kind::Text, "`/var/run/docker.sock`", "the engine: `unix://…` or `tcp://…`"),
+
+    set(GITHUB, "GITHUB_APP_ID", "github_app_id", Kind::Text, "", "the App that makes repositories and gives sandboxes tokens for their own; with the next two it is there, without all three there is none"),
+    set(GITHUB, "GITHUB_INSTALLATION_ID", "github_installation_id", Kind::Count(1), "", "the number of its installation, in its address on GitHub"),
+    set(GITHUB, "GITHUB_PRIVATE_KEY", "github_private_key", Kind::Secret, "", "what it signs with, PEM; the two characters `\\n` are as good as a line break"),
+    set(GITHUB, "GITHUB_ORG", "github_org", Kind::Text, "electric-apps", "the organisation where it is installed and makes repositories"),
+    set(GITHUB, "GITHUB_API_URL", "github_api_url", Kind::Text, "https://api.github.com", "the API of an own GitHub: `https://HOST/api/v3`"),
 
     set(LIMITS, "MAX_SESSION_COST_USD", "max_session_cost_usd", Kind::Money, "5", "what a session may spend, in production"),
     set(LIMITS, "MAX_SESSIONS_PER_IP_PER_HOUR", "max_sessions_per_ip_per_hour", Kind::Count(0), "5", "session creations from one address (IPv6: one /64), in production"),

@@ -17,6 +17,7 @@ mod crash;
 mod ends;
 mod fencing;
 mod files;
+mod github;
 mod input;
 mod inside;
 mod interrupt;
