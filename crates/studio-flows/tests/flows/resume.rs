@@ -1,6 +1,6 @@
 //! Sessions out of repositories.
 
-use std::{fs, process::Command as Here};
+use std::{fs, process::Command as Here, time::Duration};
 
 use studio_flows::{FlowError, Mode, Resume, words::Credentials};
 use studio_testkit::GitHubServer;
@@ -147,4 +147,38 @@ async fn only_repositories_of_the_studios_github_are_taken_and_in_development_al
     let refused = studio.resume_session(good).await.unwrap_err();
     assert!(matches!(refused, FlowError::ResumeNotAvailable), "{refused}");
     studio.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clone_that_one_server_began_is_there_once_with_the_next() {
+    let mut world = World::of("hello").await;
+    let server = world.with_github().await;
+    filled(&server, "acme", "kites");
+    // git waits for its token when the server ends.
+    server.hold(true);
+    let first = world.studio().await;
+    let address = format!("{}/acme/kites", server.url());
+    let session = first.resume_session(resume(address, None)).await.unwrap();
+    let tokens = format!("/app/installations/{}/access_tokens", GitHubServer::INSTALLATION);
+    let mut watch = Watch::open(&first, &session).await;
+    while watch.until("log").await["message"] != "Cloning repository..." {}
+    let sandbox = world.sandbox(&session).await;
+    studio_testkit::wait_for("git's question", Duration::from_secs(20), async || {
+        let asked = shell(sandbox.as_ref(), "ls ~/.studio/relay/asked").await.text();
+        asked.contains("git-credential").then_some(())
+    })
+    .await;
+    first.stop().await;
+    server.hold(false);
+
+    let second = world.studio().await;
+    let mut watch = watch.moved_to(&second, &session).await;
+    while watch.until("log").await["message"] != "Repository cloned" {}
+    assert_eq!(watch.until("session_end").await["success"], true);
+    let here =
+        shell(sandbox.as_ref(), "git log --format=%s && git status --porcelain").await.text();
+    assert_eq!(here, "one");
+    assert!(0 < server.count("POST", &tokens));
+    assert_eq!(second.session(session.id).unwrap().git.unwrap().branch, "main");
+    second.stop().await;
 }
