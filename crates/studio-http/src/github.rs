@@ -107,7 +107,7 @@ pub(crate) async fn resume(
     let wanted = Resume { address: body.repo_url, branch: body.branch, credentials };
     let resume = async |studio: &Studio| studio.resume_session(wanted).await;
     let session = limited(&state, client, resume).await?;
-    let session_token = state.keys().mint(Scope::Session(session.id), state.now());
+    let session_token = state.locks().mint(Scope::Session(session.id));
     let created = SessionCreated { session_id: session.id, session, session_token };
     Ok((StatusCode::CREATED, Json(created)))
 }

@@ -149,8 +149,8 @@ fn agents(config: &Config) -> Vec<Line> {
         line("Agents hold no real credentials", Fail, "The agent's key stands in its environment."),
         line(
             "GitHub tokens are small and short",
-            NotYet,
-            "the studio gives agents no GitHub token of its own.",
+            Pass,
+            "For one repository and what its work needs, an hour at most, handed to git alone and ended with the session.",
         ),
         line(
             "A repository's agent settings wait for trust",

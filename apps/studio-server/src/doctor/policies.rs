@@ -10,6 +10,7 @@ pub(super) const fn told(policy: Policy) -> &'static str {
         Policy::Read => "who may look at the session, or more",
         Policy::Watch => "who may look at the session, or more; also by ticket or ?token=",
         Policy::Hook => "the session's hooks",
+        Policy::Git => "the session's git, a person with the session's token, or the operator",
         Policy::ProjectHook => "the hooks of a project",
         Policy::SetupCode => "an installer, with its code",
         Policy::LoginCode => "a browser, with the code of a link",
