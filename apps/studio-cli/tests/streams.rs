@@ -185,7 +185,7 @@ async fn all_streams_move_into_a_service_and_back_through_kills_and_the_session_
     let here = done(copy(&address, text(back.path())).output().unwrap());
     assert_eq!(here.code, 0, "{}{}", here.out, here.err);
     assert_eq!(line(&there, "checksum"), line(&here, "checksum"));
-    assert!(there.out.contains("are alike") && there.out.contains("14 streams"), "{}", there.out);
+    assert!(there.out.contains("are alike") && there.out.contains("15 streams"), "{}", there.out);
     // A third time changes nothing, and knows it.
     let again = done(copy(text(home.path()), &address).output().unwrap());
     assert_eq!(again.code, 0, "{}", again.err);
