@@ -13,20 +13,20 @@ mod over_the_studio {
 }
 
 mod over_the_official_server_in_memory {
-    use crate::support::{Official, store};
+    use crate::support::{Official, store_of};
 
     studio_streams::store_contract!(async {
-        let official = Official::in_memory().await;
-        (store(&official.url).await, official)
+        let (official, name) = Official::shared(false).await;
+        (store_of(&official.url, &name).await, official)
     });
 }
 
 mod over_the_official_server_on_disk {
-    use crate::support::{Official, store};
+    use crate::support::{Official, store_of};
 
     studio_streams::store_contract!(async {
-        let official = Official::on_disk().await;
-        (store(&official.url).await, official)
+        let (official, name) = Official::shared(true).await;
+        (store_of(&official.url, &name).await, official)
     }; broken {
         a_stream_keeps_its_content_type: "it compares content types with their parameters, which \
             its own store in memory and the published suite do not",

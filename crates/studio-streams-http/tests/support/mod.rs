@@ -7,7 +7,10 @@ pub mod faulty;
 use std::{
     net::{Ipv4Addr, SocketAddr},
     process::Stdio,
-    sync::Arc,
+    sync::{
+        Arc, Weak,
+        atomic::{AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -19,6 +22,7 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
     process::{Child, Command},
+    sync::Mutex,
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
@@ -81,6 +85,20 @@ impl Official {
         Self::start(true).await
     }
 
+    /// One that all tests of the moment use, and a name that no other test has: to start one for
+    /// each of them takes longer than all that they do.
+    pub async fn shared(on_disk: bool) -> (Arc<Self>, String) {
+        static SHARED: [Mutex<Weak<Official>>; 2] = [const { Mutex::const_new(Weak::new()) }; 2];
+        static TESTS: AtomicUsize = AtomicUsize::new(0);
+        let mut shared = SHARED[usize::from(on_disk)].lock().await;
+        let official = match shared.upgrade() {
+            Some(official) => official,
+            None => Arc::new(Self::start(on_disk).await),
+        };
+        *shared = Arc::downgrade(&official);
+        (official, format!("test-{}", TESTS.fetch_add(1, Ordering::Relaxed)))
+    }
+
     async fn start(on_disk: bool) -> Self {
         let tool = NodeTool::durable_streams();
         // It is to come back at the same one.
@@ -122,4 +140,11 @@ pub async fn connect(url: &str) -> HttpStreams {
 
 pub async fn store(url: &str) -> Arc<dyn StreamStore> {
     Arc::new(connect(url).await)
+}
+
+/// As [`store()`], of a service of this name.
+pub async fn store_of(url: &str, service: &str) -> Arc<dyn StreamStore> {
+    let options =
+        HttpOptions { deadline: Duration::from_secs(10), ..HttpOptions::new(url, service, None) };
+    Arc::new(HttpStreams::connect(options).await.unwrap())
 }
