@@ -165,7 +165,7 @@ fn html(text: String) -> Response {
         (CONTENT_TYPE, "text/html; charset=utf-8"),
         (
             CONTENT_SECURITY_POLICY,
-            "default-src 'none'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+            "default-src 'none'; style-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
         ),
         // The form's own request has an `Origin` only so; no other site gets the address.
         (REFERRER_POLICY, "same-origin"),

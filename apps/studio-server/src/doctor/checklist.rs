@@ -211,7 +211,7 @@ fn around() -> Vec<Line> {
         line(
             "No address that somebody gives is fetched",
             Pass,
-            "The studio itself fetches none: no webhooks, no clones by address.",
+            "No webhooks; sessions are made out of repositories of the configured GitHub alone.",
         ),
         line("This list is printed", Pass, "studio doctor --security"),
     ]

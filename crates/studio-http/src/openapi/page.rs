@@ -109,8 +109,25 @@ fn add_body(page: &mut String, body: &Value) {
 /// Adds elements, without those that say nothing.
 fn add(page: &mut String, elements: &[(&str, &str)]) {
     for (tag, text) in elements.iter().filter(|(tag, text)| *tag == "td" || !text.is_empty()) {
-        let _ = writeln!(page, "<{tag}>{}</{tag}>", escaped(text));
+        let text = if *tag == "pre" { escaped(text) } else { marked(text) };
+        let _ = writeln!(page, "<{tag}>{text}</{tag}>");
     }
+}
+
+/// A text whose words between backticks are code.
+fn marked(text: &str) -> String {
+    let safe = escaped(text);
+    if safe.matches('`').count() % 2 == 1 {
+        return safe;
+    }
+    let pieces = safe.split('`').enumerate();
+    pieces
+        .map(
+            |(n, piece)| {
+                if n % 2 == 1 { format!("<code>{piece}</code>") } else { piece.to_owned() }
+            },
+        )
+        .collect()
 }
 
 fn fields(value: &Value) -> impl Iterator<Item = (&String, &Value)> {
