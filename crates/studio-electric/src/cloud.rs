@@ -30,6 +30,9 @@ pub trait Databases: Send + Sync + fmt::Debug {
     /// Makes one; takes up to a minute, or until `cancel`. Each call makes another: who lets
     /// others call this bounds how often.
     async fn provision(&self, cancel: &CancellationToken) -> Result<Claimable, ElectricError>;
+
+    /// Where a person makes the claim's database their own.
+    fn claim_url(&self, claim: &ClaimId) -> String;
 }
 
 /// A database that somebody may claim. It goes after three days when nobody does.
@@ -85,12 +88,12 @@ pub struct ElectricCloud {
 impl ElectricCloud {
     /// Prepares; connects to nothing yet.
     pub fn new(options: ElectricOptions) -> Result<Self, SetupError> {
-        let mut claims = address("the claim API", &options.api)?;
+        let mut claims = address(&options.api).map_err(SetupError::Api)?;
         if let Ok(mut path) = claims.path_segments_mut() {
             path.pop_if_empty().extend(["public", "v1", "claimable-sources"]);
         }
-        let dashboard = address("the dashboard", &options.dashboard)?;
-        address("the sync service", &options.electric)?;
+        let dashboard = address(&options.dashboard).map_err(SetupError::Dashboard)?;
+        address(&options.electric).map_err(SetupError::Electric)?;
         let http = reqwest::Client::builder()
             .redirect(redirect::Policy::none())
             .connect_timeout(options.attempt)
@@ -98,16 +101,6 @@ impl ElectricCloud {
             .build()
             .map_err(|error| SetupError::Client(Arc::new(error)))?;
         Ok(Self { http, claims, dashboard, options })
-    }
-
-    /// Where the claim's database is claimed, on the configured dashboard.
-    pub fn claim_url(&self, claim: &ClaimId) -> String {
-        let mut url = self.dashboard.clone();
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.pop_if_empty().push("claim");
-        }
-        url.query_pairs_mut().append_pair("uuid", claim.as_str());
-        url.into()
     }
 
     async fn run(&self) -> Result<Claimable, ElectricError> {
@@ -209,6 +202,15 @@ impl Databases for ElectricCloud {
             done = self.run() => done,
         }
     }
+
+    fn claim_url(&self, claim: &ClaimId) -> String {
+        let mut url = self.dashboard.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push("claim");
+        }
+        url.query_pairs_mut().append_pair("uuid", claim.as_str());
+        url.into()
+    }
 }
 
 fn good((status, body): (StatusCode, Vec<u8>)) -> Result<Vec<u8>, ElectricError> {
@@ -229,22 +231,21 @@ fn is_credential(text: &str) -> bool {
     (1..=CREDENTIAL_BYTES_MAX).contains(&text.len()) && !text.chars().any(char::is_control)
 }
 
-fn address(name: &'static str, text: &str) -> Result<Url, SetupError> {
-    let bad = |why| SetupError::BadUrl { name, why };
-    let url = Url::parse(text.trim_end_matches('/')).map_err(|_bad| bad("it is no address"))?;
-    let host = url.host_str().ok_or(bad("it has no host"))?;
+fn address(text: &str) -> Result<Url, &'static str> {
+    let url = Url::parse(text.trim_end_matches('/')).map_err(|_bad| "it is no address")?;
+    let host = url.host_str().ok_or("it has no host")?;
     let is_here = matches!(host, "127.0.0.1" | "[::1]" | "localhost");
     match url.scheme() {
         "https" => {}
         "http" if is_here => {}
-        "http" => return Err(bad("http sends passwords in the clear")),
-        _ => return Err(bad("it is something else")),
+        "http" => return Err("http sends passwords in the clear"),
+        _ => return Err("it is something else"),
     }
     if !url.username().is_empty() || url.password().is_some() {
-        return Err(bad("a secret is not a part of it"));
+        return Err("a secret is not a part of it");
     }
     if url.query().is_some() || url.fragment().is_some() {
-        return Err(bad("it has a query or a fragment"));
+        return Err("it has a query or a fragment");
     }
     Ok(url)
 }
@@ -269,8 +270,10 @@ mod tests {
     #[test]
     fn an_address_that_would_give_passwords_away_is_refused() {
         for bad in ["", "x", "http://electric.example", "ftp://x", "https://u:p@x", "https://x?y"] {
-            let options = ElectricOptions { api: bad.into(), ..Default::default() };
-            assert!(ElectricCloud::new(options).is_err(), "{bad}");
+            let api = ElectricOptions { api: bad.into(), ..Default::default() };
+            assert!(matches!(ElectricCloud::new(api), Err(SetupError::Api(_))), "{bad}");
+            let page = ElectricOptions { dashboard: bad.into(), ..Default::default() };
+            assert!(matches!(ElectricCloud::new(page), Err(SetupError::Dashboard(_))), "{bad}");
         }
     }
 }

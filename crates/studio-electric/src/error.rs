@@ -48,14 +48,15 @@ pub enum ElectricError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// Not where something is.
-    #[error("{name} is not an address like https://host: {why}")]
-    BadUrl {
-        /// Which setting.
-        name: &'static str,
-        /// What is wrong with it.
-        why: &'static str,
-    },
+    /// Not where a claim API is.
+    #[error("the claim API's address is not one like https://host/api: {0}")]
+    Api(&'static str),
+    /// Not where people claim.
+    #[error("the dashboard's address is not one like https://host: {0}")]
+    Dashboard(&'static str),
+    /// Not where a sync service is.
+    #[error("the sync service's address is not one like https://host: {0}")]
+    Electric(&'static str),
     /// No connection could be prepared at all (no TLS, no certificates).
     #[error("no client for Electric Cloud could be made")]
     Client(#[source] Arc<dyn Error + Send + Sync>),

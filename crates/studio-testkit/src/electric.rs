@@ -41,6 +41,7 @@ struct Shared {
     looks: Mutex<Vec<ElectricAnswer>>,
     seen: Mutex<Vec<String>>,
     asked: Notify,
+    left: Notify,
 }
 
 impl ElectricServer {
@@ -115,6 +116,11 @@ impl ElectricServer {
     pub async fn asked(&self) {
         self.shared.asked.notified().await;
     }
+
+    /// Waits until somebody who was left [hanging](ElectricAnswer::Hang) has given up.
+    pub async fn left(&self) {
+        self.shared.left.notified().await;
+    }
 }
 
 impl Drop for ElectricServer {
@@ -125,6 +131,15 @@ impl Drop for ElectricServer {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells that who waits here has gone.
+struct Waiting(Arc<Shared>);
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.left.notify_one();
+    }
 }
 
 fn agent(headers: &HeaderMap) -> &str {
@@ -149,9 +164,9 @@ async fn begin(
     let answer = lock(&shared.begin).clone();
     let good = ElectricAnswer::Json(json!({"claimId": ElectricServer::CLAIM}));
     match answer {
-        Some(answer) => say(answer).await,
-        None if !is_json => say(ElectricAnswer::Text(400, String::new())).await,
-        None => say(good).await,
+        Some(answer) => say(&shared, answer).await,
+        None if !is_json => say(&shared, ElectricAnswer::Text(400, String::new())).await,
+        None => say(&shared, good).await,
     }
 }
 
@@ -162,20 +177,23 @@ async fn look(
 ) -> Response<Body> {
     shared.note(format!("GET {claim} {}", agent(&headers)));
     if claim != ElectricServer::CLAIM {
-        return say(ElectricAnswer::Text(404, String::new())).await;
+        return say(&shared, ElectricAnswer::Text(404, String::new())).await;
     }
     let answer = {
         let mut looks = lock(&shared.looks);
         if 1 < looks.len() { Some(looks.remove(0)) } else { looks.first().cloned() }
     };
-    say(answer.unwrap_or(ElectricAnswer::Text(404, String::new()))).await
+    say(&shared, answer.unwrap_or(ElectricAnswer::Text(404, String::new()))).await
 }
 
-async fn say(answer: ElectricAnswer) -> Response<Body> {
+async fn say(shared: &Arc<Shared>, answer: ElectricAnswer) -> Response<Body> {
     let (status, body) = match answer {
         ElectricAnswer::Text(status, text) => (status, Body::from(text)),
         ElectricAnswer::Json(value) => (200, Body::from(value.to_string())),
-        ElectricAnswer::Hang => std::future::pending().await,
+        ElectricAnswer::Hang => {
+            let _waiting = Waiting(Arc::clone(shared));
+            std::future::pending().await
+        }
         ElectricAnswer::Break => {
             let broken = std::io::Error::other("broken for a test");
             let pieces = futures::stream::iter([Err::<Vec<u8>, _>(broken)]);

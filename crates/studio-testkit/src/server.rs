@@ -94,7 +94,7 @@ impl StudioServer {
     /// `env!("CARGO_BIN_EXE_studio-server")`.
     ///
     /// It inherits this process's environment without `PORT`, `DATA_DIR` and everything that
-    /// begins with `STUDIO_`, `DS_`, `ANTHROPIC_` or `CLAUDE`, so that a developer's shell changes nothing.
+    /// begins with `STUDIO_`, `DS_`, `ANTHROPIC_`, `CLAUDE` or `ELECTRIC_`, so that a developer's shell changes nothing.
     #[must_use]
     pub fn program(program: impl Into<PathBuf>) -> ServerBuilder {
         ServerBuilder { program: program.into(), args: Vec::new(), env: Vec::new(), data_dir: None }
@@ -292,7 +292,9 @@ fn is_ours(name: &OsStr) -> bool {
     let Some(name) = name.to_str() else { return false };
     name == "PORT"
         || name == "DATA_DIR"
-        || ["STUDIO_", "DS_", "ANTHROPIC_", "CLAUDE"].iter().any(|start| name.starts_with(start))
+        || ["STUDIO_", "DS_", "ANTHROPIC_", "CLAUDE", "ELECTRIC_"]
+            .iter()
+            .any(|start| name.starts_with(start))
 }
 
 /// Keeps every line, and tells the address when the line of readiness comes.
