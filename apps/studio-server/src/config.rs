@@ -12,7 +12,8 @@ use studio_limits::Caps;
 use studio_sandbox::Secret;
 
 use crate::{
-    ConfigError, GitHubChoice, ServeArgs, ServiceAccess, TlsChoice, env::Env, settings::Layers,
+    ConfigError, ElectricChoice, GitHubChoice, ServeArgs, ServiceAccess, TlsChoice, env::Env,
+    settings::Layers,
 };
 
 /// Where agents run. The words of `SANDBOX_RUNTIME` in the table of settings.
@@ -58,6 +59,8 @@ pub struct Config {
     pub agent_path: Option<PathBuf>,
     /// Which GitHub, and with which App.
     pub github: GitHubChoice,
+    /// Where databases are made.
+    pub electric: ElectricChoice,
     /// Where programs are looked up.
     pub path: Option<String>,
     /// The user's home directory: hidden from local sandboxes.
@@ -112,6 +115,7 @@ impl Config {
             sandbox_image: env.text("STUDIO_SANDBOX_IMAGE"),
             agent_path: env.text("STUDIO_AGENT_PATH").map(PathBuf::from),
             github: GitHubChoice::read(&env)?,
+            electric: ElectricChoice::read(&env)?,
             path: variable("PATH").filter(|path| !path.is_empty()),
             home: variable("HOME").filter(|home| !home.is_empty()).map(PathBuf::from),
             token_key: env

@@ -37,6 +37,9 @@ pub enum StartError {
     /// GitHub's settings were good and are not any more.
     #[error("GitHub cannot be used")]
     GitHub(#[source] studio_github::SetupError),
+    /// The settings of databases were good and are not any more.
+    #[error("Electric Cloud cannot be used")]
+    Electric(#[source] studio_electric::SetupError),
     /// Somebody listens there already.
     #[error(
         "{address} is in use by another program; stop it, or choose another port with --port \

@@ -55,6 +55,7 @@ pub async fn run(
         streams: streams.store(),
         provider,
         github: Some(wire::github(&config)?),
+        databases: Some(wire::databases(&config)?),
         codec: wire::codec(),
         settings: config.studio.clone(),
         clock,

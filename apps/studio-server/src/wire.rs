@@ -7,6 +7,7 @@ use std::{
 };
 
 use studio_agent_codec::Claude;
+use studio_electric::Databases;
 use studio_flows::{GitHubAccess, Language};
 use studio_sandbox::SandboxProvider;
 use studio_sandbox_docker::{DockerOptions, DockerProvider, ImageSource, Recipe};
@@ -98,6 +99,11 @@ pub(crate) fn github(config: &Config) -> Result<GitHubAccess, StartError> {
     let choice = &config.github;
     let github = choice.client().map_err(StartError::GitHub)?;
     Ok(GitHubAccess { github: Arc::new(github), origin: choice.origin.clone() })
+}
+
+/// Who makes databases: connects to nothing yet.
+pub(crate) fn databases(config: &Config) -> Result<Arc<dyn Databases>, StartError> {
+    Ok(Arc::new(config.electric.client().map_err(StartError::Electric)?))
 }
 
 /// Where agents work.

@@ -25,6 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
             LocalProvider::open(boxes.path().to_owned(), LocalOptions::default()).await?,
         ),
         github: None,
+        databases: None,
         codec: Arc::new(|conversation| Box::new(Claude::of(conversation))),
         settings: Settings { mode: Mode::Dev, agent, ..Settings::default() },
         clock: Arc::new(|| Timestamp::from(SystemTime::now())),

@@ -1,6 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use studio_bridge::BridgeError;
+use studio_electric::ElectricError;
 use studio_github::GitHubError;
 use studio_ids::{MessageId, SessionId};
 use studio_limits::Full;
@@ -203,6 +204,12 @@ pub enum FlowError {
     /// GitHub did not do it.
     #[error("GitHub could not be used")]
     GitHub(#[source] GitHubError),
+    /// Nobody makes databases for this studio.
+    #[error("nobody makes databases here")]
+    NoDatabases,
+    /// No database was made.
+    #[error("no database was made")]
+    Database(#[source] ElectricError),
     /// Sessions out of repositories are for development mode.
     #[error("sessions out of repositories are not available")]
     ResumeNotAvailable,

@@ -9,6 +9,7 @@ mod app;
 mod append;
 mod conversation;
 mod create;
+mod databases;
 mod deadlines;
 mod end;
 mod error;

@@ -163,7 +163,8 @@ impl Inner {
         let Some(ticket) = self.claim(live, &gate, GateKind::InfraConfig, &value).await? else {
             return Ok(());
         };
-        let details = infra_details(&infra, repo.as_ref());
+        let mut details = infra_details(&infra, repo.as_ref());
+        details.extend(self.claim_link(&infra).map(|link| ("Claim link".to_owned(), link)));
         let records = vec![
             Record::Internal(response_event(&gate, GateKind::InfraConfig, value)),
             Record::Server(resolved_event(&gate, GateKind::InfraConfig, Some(details), told)),

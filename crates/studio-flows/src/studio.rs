@@ -4,6 +4,7 @@ use std::{
 };
 
 use studio_agent_codec::AgentCodec;
+use studio_electric::Databases;
 use studio_events::{Phase, SessionInfo, Timestamp};
 use studio_ids::{InstanceId, SessionId};
 use studio_limits::Subject;
@@ -32,6 +33,8 @@ pub struct Parts {
     pub provider: Arc<dyn SandboxProvider>,
     /// Where repositories are; without it none is made and none is pushed to.
     pub github: Option<GitHubAccess>,
+    /// Who makes databases; without it none is.
+    pub databases: Option<Arc<dyn Databases>>,
     /// The agents' language.
     pub codec: Language,
     /// How it behaves.

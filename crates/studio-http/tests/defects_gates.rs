@@ -30,6 +30,7 @@ async fn world(hooks_wait: Duration) -> World {
         streams: streams.clone(),
         provider: Arc::new(NoSandboxes),
         github: None,
+        databases: None,
         codec: Arc::new(|conversation| Box::new(Claude::of(conversation))),
         settings,
         clock: Arc::new(|| Timestamp::from(SystemTime::now())),

@@ -36,6 +36,7 @@ async fn world(streams: &Arc<MemoryStreams>, ahead: &Arc<AtomicI64>) -> World {
         streams: streams.clone(),
         provider: Arc::new(NoSandboxes),
         github: None,
+        databases: None,
         codec: Arc::new(|conversation| Box::new(Claude::of(conversation))),
         settings: Settings { mode: Mode::Dev, ..Settings::default() },
         clock: Arc::new(clock),

@@ -25,6 +25,7 @@ async fn world(streams: &Arc<MemoryStreams>, settings: Settings) -> World {
         streams: streams.clone(),
         provider: Arc::new(NoSandboxes),
         github: None,
+        databases: None,
         codec: Arc::new(|conversation| Box::new(Claude::of(conversation))),
         settings,
         clock: Arc::new(|| Timestamp::from(SystemTime::now())),

@@ -17,6 +17,7 @@ const TLS: &str = "TLS";
 const STREAMS: &str = "Streams";
 const AGENTS: &str = "Agents";
 const GITHUB: &str = "GitHub";
+const DATABASES: &str = "Databases";
 const LIMITS: &str = "Limits";
 const OTHERS: &str = "Letting others in";
 const TOKENS: &str = "Tokens";
@@ -57,8 +58,11 @@ pub(crate) const SETTINGS: &[Setting] = &[
     set(GITHUB, "GITHUB_ORG", "github_org", Kind::Text, "electric-apps", "the organisation where it is installed and makes repositories"),
     set(GITHUB, "GITHUB_API_URL", "github_api_url", Kind::Text, "https://api.github.com", "the API of an own GitHub: `https://HOST/api/v3`"),
 
+    set(DATABASES, "ELECTRIC_API_BASE_URL", "electric_api_base_url", Kind::Text, "https://dashboard.electric-sql.cloud/api", "where databases are made that a person may claim; `http:` to this machine only"),
+    set(DATABASES, "ELECTRIC_DASHBOARD_URL", "electric_dashboard_url", Kind::Text, "https://dashboard.electric-sql.cloud", "where people claim them"),
+
     set(LIMITS, "MAX_SESSION_COST_USD", "max_session_cost_usd", Kind::Money, "5", "what a session may spend, in production"),
-    set(LIMITS, "MAX_SESSIONS_PER_IP_PER_HOUR", "max_sessions_per_ip_per_hour", Kind::Count(0), "5", "session creations from one address (IPv6: one /64), in production"),
+    set(LIMITS, "MAX_SESSIONS_PER_IP_PER_HOUR", "max_sessions_per_ip_per_hour", Kind::Count(0), "5", "session creations from one address (IPv6: one /64), in production; as many databases may be made, counted for themselves"),
     set(LIMITS, "STUDIO_LOCAL_IDLE_HOURS", "local_idle_hours", Kind::Count(1), "6", "after so many hours without a hook event a session that an agent on somebody's machine feeds counts as over"),
     set(LIMITS, "MAX_TOTAL_SESSIONS", "max_total_sessions", Kind::Count(0), "50", "sessions (and sandboxes by themselves) that hold a sandbox at the same time, in production; one that is cancelled, deleted or failed gives its place back"),
     set(LIMITS, "MAX_RUNNING_SESSIONS_PER_IP", "max_running_sessions_per_ip", Kind::Count(0), "10", "sessions of one caller that run (or wait for a person in the middle) at the same time, in production"),

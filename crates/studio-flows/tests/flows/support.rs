@@ -66,6 +66,7 @@ impl World {
             streams: Arc::clone(&self.streams),
             provider: Arc::clone(&self.provider),
             github: self.github.clone(),
+            databases: None,
             codec: Arc::new(|conversation| Box::new(Claude::of(conversation))),
             settings: self.settings.clone(),
             clock: Arc::new(|| Timestamp::from(SystemTime::now())),

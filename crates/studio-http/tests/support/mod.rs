@@ -21,6 +21,7 @@ use axum::{
 use serde_json::Value;
 use studio_agent_codec::Claude;
 use studio_auth::{Keys, Scope, ServerKey};
+use studio_electric::{Databases, ElectricCloud, ElectricOptions};
 use studio_events::Timestamp;
 use studio_flows::{GitHubAccess, Mode, Parts, Settings, Studio};
 use studio_http::{HttpSettings, HttpState, PeerAddress, Route, router};
@@ -30,6 +31,7 @@ use studio_sandbox::{
     SandboxRef, SandboxSpec,
 };
 use studio_streams::MemoryStreams;
+use studio_testkit::ElectricServer;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt as _;
 
@@ -106,7 +108,7 @@ impl World {
 
     /// `reference`: whether the reference's derivations of tokens are accepted.
     pub async fn of(mode: Mode, reference: bool, change: impl FnOnce(&mut HttpSettings)) -> Self {
-        Self::begin(Arc::default(), None, mode, reference, change).await
+        Self::begin(Arc::default(), None, None, mode, reference, change).await
     }
 
     /// A studio over streams that are there, as a server that is started anew.
@@ -116,7 +118,7 @@ impl World {
         reference: bool,
         change: impl FnOnce(&mut HttpSettings),
     ) -> Self {
-        Self::begin(streams, None, mode, reference, change).await
+        Self::begin(streams, None, None, mode, reference, change).await
     }
 
     /// As [`Self::of`], with this GitHub.
@@ -126,12 +128,28 @@ impl World {
         reference: bool,
         change: impl FnOnce(&mut HttpSettings),
     ) -> Self {
-        Self::begin(Arc::default(), github, mode, reference, change).await
+        Self::begin(Arc::default(), github, None, mode, reference, change).await
+    }
+
+    /// A studio that gets its databases from this server.
+    pub async fn provisioning(
+        server: &ElectricServer,
+        mode: Mode,
+        change: impl FnOnce(&mut HttpSettings),
+    ) -> Self {
+        let options = ElectricOptions {
+            api: server.api(),
+            interval: Duration::from_millis(5),
+            ..ElectricOptions::default()
+        };
+        let databases = Arc::new(ElectricCloud::new(options).unwrap());
+        Self::begin(Arc::default(), None, Some(databases), mode, true, change).await
     }
 
     async fn begin(
         streams: Arc<MemoryStreams>,
         github: Option<GitHubAccess>,
+        databases: Option<Arc<dyn Databases>>,
         mode: Mode,
         reference: bool,
         change: impl FnOnce(&mut HttpSettings),
@@ -140,6 +158,7 @@ impl World {
             streams: streams.clone(),
             provider: Arc::new(NoSandboxes),
             github,
+            databases,
             codec: Arc::new(|conversation| Box::new(Claude::of(conversation))),
             settings: Settings { mode, ..Settings::default() },
             clock: Arc::new(|| Timestamp::from(SystemTime::now())),
