@@ -5,7 +5,9 @@
 use std::time::Duration;
 
 use serde_json::Value;
-use studio_testkit::{GitHubServer, StudioServer, needs::workspace_root, schemathesis};
+use studio_testkit::{
+    ElectricServer, GitHubServer, StudioServer, needs::workspace_root, schemathesis,
+};
 use tokio::process::Command;
 
 /// How long all of it may take.
@@ -13,12 +15,14 @@ const BUDGET: Duration = Duration::from_secs(300);
 #[tokio::test]
 async fn every_operation_keeps_to_the_document_whatever_is_sent() {
     let github = GitHubServer::start().await;
+    let electric = ElectricServer::start().await;
     let server = StudioServer::program(env!("CARGO_BIN_EXE_studio-server"))
         .arg("--sandbox")
         .arg("local")
         .env("STUDIO_DEV_MODE", "1")
-        // Nothing is asked of the real one.
+        // Nothing is asked of the real ones.
         .env("GITHUB_API_URL", github.url())
+        .env("ELECTRIC_API_BASE_URL", electric.api())
         // So that what waits for more comes back.
         .env("STUDIO_STREAMS_EVENTS_SECONDS", "1")
         .env("STUDIO_STREAMS_WAIT_SECONDS", "1")

@@ -6,6 +6,7 @@ use serde_json::Value;
 use studio_events::{SessionInfo, Timestamp};
 use studio_ids::{GateId, HookProjectId, MessageId, SessionId};
 
+pub use crate::database::DatabaseMade;
 pub use crate::tokens::{
     EventsTicket, LoginLink, Me, TokenList, TokenMade, TokenTold, TokensRotated,
 };

@@ -106,6 +106,8 @@ pub enum ErrorCode {
     TooManyTokenRequests,
     /// Sessions out of repositories are for development mode.
     ResumeNotAvailable,
+    /// No database was made; the sentence says why.
+    ProvisioningFailed,
 }
 
 impl ErrorCode {
@@ -162,6 +164,7 @@ impl ErrorCode {
         Self::NoRepository,
         Self::TooManyTokenRequests,
         Self::ResumeNotAvailable,
+        Self::ProvisioningFailed,
     ];
 
     /// The one table: code on the wire, HTTP status, and what it means in general.
@@ -241,6 +244,7 @@ impl ErrorCode {
             Self::ResumeNotAvailable => {
                 ("resume_not_available", 403, "Resume from repo not available")
             }
+            Self::ProvisioningFailed => ("provisioning_failed", 500, "Provisioning failed"),
             Self::Stopping => ("stopping", 503, "The studio is stopping"),
         }
     }
@@ -309,7 +313,8 @@ impl ErrorCode {
             | Self::GithubNotConfigured
             | Self::GithubFailed
             | Self::NoRepository
-            | Self::ResumeNotAvailable => None,
+            | Self::ResumeNotAvailable
+            | Self::ProvisioningFailed => None,
         }
     }
 }

@@ -9,6 +9,7 @@ mod append;
 mod body;
 mod change;
 mod code;
+mod database;
 mod decode;
 mod described;
 mod hooks;

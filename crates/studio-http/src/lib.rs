@@ -3,7 +3,7 @@
 //! Reading order: [`routes`] (every route and who may use it), [`HttpState`] and [`HttpSettings`]
 //! (what the routes need), `locks` (which tokens are good), `permit` (permission as a value), `sessions` and `system` (the
 //! handlers), `tokens` (those that somebody asks for), `files`, `app`, `sandboxes` and `transfer` (what lies and runs in a sandbox, a
-//! session as a file), `login` (browsers), `codes` (what is good
+//! session as a file), `databases` (that are made for whoever asks), `login` (browsers), `codes` (what is good
 //! once), `hooks` and `hook_permit` (agents
 //! that the studio does not run), `events` (the log as server-sent events) and `tickets` (what opens
 //! it once), `streams` (who may use
@@ -15,6 +15,7 @@ mod address;
 mod app;
 mod body;
 mod codes;
+mod databases;
 mod events;
 mod files;
 mod frame;

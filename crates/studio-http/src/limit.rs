@@ -11,7 +11,8 @@ const WINDOW: Duration = Duration::from_secs(60 * 60);
 const ADDRESSES_MAX: usize = 10_000;
 
 /// Counts per address and hour: creations of sessions (`D30-14`, `D30-15`, `D30-98`; what failed
-/// is given back) and tries to log in (what succeeded is). Bounded and purged.
+/// is given back), databases (nothing is) and tries to log in (what succeeded is). Bounded and
+/// purged.
 pub(crate) struct HourlyLimit {
     max: Option<u32>,
     taken: Mutex<HashMap<IpAddr, VecDeque<Instant>>>,

@@ -148,6 +148,8 @@ impl From<FlowError> for Problem {
                 let told = format!("Invalid repo URL: it must be a repository at {place}");
                 (ErrorCode::BadRequest, Some(told))
             }
+            FlowError::NoDatabases => (ErrorCode::ProvisioningFailed, None),
+            FlowError::Database(why) => (ErrorCode::ProvisioningFailed, Some(why.to_string())),
             FlowError::TooManyTokenRequests(wait) => {
                 return Self { wait: Some(*wait), ..Self::of(ErrorCode::TooManyTokenRequests) };
             }

@@ -8,8 +8,8 @@ use axum::{
 };
 
 use crate::{
-    HttpState, app, events, files, github, guard, hooks, log, login, openapi, sandboxes, sessions,
-    streams, system, tickets, tokens, transfer,
+    HttpState, app, databases, events, files, github, guard, hooks, log, login, openapi, sandboxes,
+    sessions, streams, system, tickets, tokens, transfer,
 };
 
 /// Who may use a route. The handlers' extractors enforce it; a test holds each to its word.
@@ -17,7 +17,8 @@ use crate::{
 pub enum Policy {
     /// Whoever reaches the port.
     Open,
-    /// As [`crate::Creation`] says; what makes a session so often an hour per address in production.
+    /// As [`crate::Creation`] says; what makes a session or a database so often an hour per address
+    /// in production.
     Create,
     /// Who runs the studio.
     Operator,
@@ -71,6 +72,7 @@ fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
     vec![
         (route(read.clone(), "/api/health", Open), get(system::health)),
         (route(read.clone(), "/api/config", Open), get(system::config)),
+        (route(write.clone(), "/api/provision-electric", Create), post(databases::provision)),
         (route(read.clone(), "/api/openapi.json", Open), get(openapi::json)),
         (route(read.clone(), "/api/docs", Open), get(openapi::docs)),
         (route(read.clone(), "/api/docs/style.css", Open), get(openapi::style)),

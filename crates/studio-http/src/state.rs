@@ -87,6 +87,7 @@ struct Inner {
     locks: Locks,
     settings: HttpSettings,
     limit: HourlyLimit,
+    database_limit: HourlyLimit,
     setup_codes: Codes<()>,
     login_codes: Codes<()>,
     login_limit: HourlyLimit,
@@ -103,7 +104,9 @@ impl HttpState {
         settings: HttpSettings,
         stop: CancellationToken,
     ) -> Self {
-        let limit = HourlyLimit::new(studio.settings().max_sessions_per_ip_per_hour);
+        // A session needs one database, so there are as many of those; counted for themselves.
+        let max = studio.settings().max_sessions_per_ip_per_hour;
+        let (limit, database_limit) = (HourlyLimit::new(max), HourlyLimit::new(max));
         let locks = Locks::new(keys, studio.clone());
         let streams = streams::over(studio.streams(), &locks, &settings, &stop);
         let inner = Inner {
@@ -111,6 +114,7 @@ impl HttpState {
             locks,
             settings,
             limit,
+            database_limit,
             setup_codes: Codes::for_people(),
             login_codes: Codes::for_people(),
             login_limit: HourlyLimit::new(Some(LOGIN_TRIES_MAX)),
@@ -135,6 +139,10 @@ impl HttpState {
 
     pub(crate) fn limit(&self) -> &HourlyLimit {
         &self.inner.limit
+    }
+
+    pub(crate) fn database_limit(&self) -> &HourlyLimit {
+        &self.inner.database_limit
     }
 
     /// A link that logs one browser in, once and soon. `base`: where it finds the studio, like

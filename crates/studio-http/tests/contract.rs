@@ -13,6 +13,7 @@ use studio_events::Timestamp;
 use studio_flows::Mode;
 use studio_http::{openapi, routes};
 use studio_ids::SessionId;
+use studio_testkit::ElectricServer;
 use support::{Ask, Told, World, eventually};
 
 /// Whose token is shown.
@@ -42,6 +43,8 @@ const LOG: &str = r#"{"type":"log","level":"done","message":"x"}"#;
 const ROWS: &[Row] = &[
     (Nobody, "GET", "/api/health", None),
     (Nobody, "GET", "/api/config", None),
+    (Nobody, "POST", "/api/provision-electric", None),
+    (Nobody, "GET", "/api/provision-electric", None),
     (Nobody, "GET", "/api/openapi.json", None),
     (Nobody, "GET", "/api/docs", None),
     (Nobody, "GET", "/api/docs/style.css", None),
@@ -200,7 +203,8 @@ fn every_route_of_the_table_is_asked() {
 }
 
 async fn all_answers(mode: Mode) -> String {
-    let world = World::new(mode).await;
+    let electric = ElectricServer::start().await;
+    let world = World::provisioning(&electric, mode, |_http| {}).await;
     let operator = world.token(Scope::Operator);
     let (local, session, hook) = world.local_session().await;
     let create = Ask::post("/api/sessions").token(&operator).json(&json!({ "description": "hi" }));

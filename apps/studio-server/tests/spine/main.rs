@@ -14,6 +14,7 @@
 mod agents;
 mod apps;
 mod crash;
+mod databases;
 mod ends;
 mod fencing;
 mod files;

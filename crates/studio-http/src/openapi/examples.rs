@@ -2,12 +2,13 @@
 
 use serde_json::{Value, json};
 use studio_api::answers::{
-    AccountList, AppStatusAnswer, AppStopped, BranchList, ConfigAnswer, Done, EventsTicket,
-    FileContent, FileListing, GateList, GitStatusAnswer, GitTokenAnswer, GithubAccount,
-    GithubBranch, GithubRepository, HealthAnswer, HealthChecks, HookProjectList, HookProjectTold,
-    HooksSetUp, ImportAnswer, LocalSessionCreated, LoginLink, Me, OpenGate, QueueList,
-    RepositoryList, SandboxDetails, SandboxItem, SandboxList, SandboxMade, SessionCreated,
-    SessionList, TokenList, TokenMade, TokenTold, TokensRotated, UsageAnswer, WaitingMessage,
+    AccountList, AppStatusAnswer, AppStopped, BranchList, ConfigAnswer, DatabaseMade, Done,
+    EventsTicket, FileContent, FileListing, GateList, GitStatusAnswer, GitTokenAnswer,
+    GithubAccount, GithubBranch, GithubRepository, HealthAnswer, HealthChecks, HookProjectList,
+    HookProjectTold, HooksSetUp, ImportAnswer, LocalSessionCreated, LoginLink, Me, OpenGate,
+    QueueList, RepositoryList, SandboxDetails, SandboxItem, SandboxList, SandboxMade,
+    SessionCreated, SessionList, TokenList, TokenMade, TokenTold, TokensRotated, UsageAnswer,
+    WaitingMessage,
 };
 use studio_events::{SessionInfo, SessionStatus, Timestamp};
 use studio_ids::{GateId, HookProjectId, MessageId, SessionId, TokenId};
@@ -223,6 +224,18 @@ pub(super) fn git_status() -> GitStatusAnswer {
         has_uncommitted: false,
         last_commit_hash: Some("9fceb02d0ae598e95dc970b74767f19372d61af8".to_owned()),
         last_commit_message: Some("Make the kites blue".to_owned()),
+    }
+}
+
+pub(super) fn database() -> DatabaseMade {
+    let claim = id().to_string();
+    DatabaseMade {
+        source_id: "3f8a2c11".to_owned(),
+        secret: "eyJhbGciOi…".to_owned(),
+        database_url: "postgresql://owner:…@ep-1.eu-central-1.aws.neon.tech/app".to_owned(),
+        electric_url: "https://api.electric-sql.cloud".to_owned(),
+        claim_url: format!("https://dashboard.electric-sql.cloud/claim?uuid={claim}"),
+        claim_id: claim,
     }
 }
 

@@ -43,6 +43,10 @@ fn system() -> Vec<Operation> {
             .answers(503, examples::health(false)),
         op(GET, "/api/config", "config", "What a client must know of the settings")
             .answers(200, examples::config()),
+        op(POST, "/api/provision-electric", "provisionDatabase", "A database that a person may claim")
+            .about("Made at Electric Cloud, which takes up to a minute; it goes after three days when nobody claims it.")
+            .answers(200, examples::database())
+            .fails(&[ErrorCode::ProvisioningFailed, ErrorCode::TakenOver, ErrorCode::Stopping]),
         op(GET, "/api/openapi.json", "openapi", "This document").answers_raw(
             200,
             "OpenAPI 3.1.",
