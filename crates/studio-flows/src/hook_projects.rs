@@ -37,6 +37,11 @@ impl Studio {
         self.inner().registry.hook_project_of(secret).map(|project| project.id)
     }
 
+    /// Returns when this is not the good secret of any project (any more).
+    pub async fn hook_secret_over(&self, secret: HookSecretId) {
+        self.inner().registry.hook_secret_over(secret).await;
+    }
+
     /// Takes a project's secret away. Its sessions stay; success also when it had none.
     pub async fn revoke_hooks(&self, id: HookProjectId) -> Result<(), FlowError> {
         self.whole(move |inner| async move {

@@ -22,7 +22,21 @@ const PASSED_ON: [&str; 5] =
 /// Proof that hooks may tell what agents do: a project's secret, or the reference's one secret
 /// where its derivations are accepted.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct HookCaller(pub(crate) HookSource);
+pub(crate) struct HookCaller {
+    pub(crate) from: HookSource,
+    /// The project's; the reference's cannot be revoked.
+    secret: Option<HookSecretId>,
+}
+
+impl HookCaller {
+    /// Returns when what was shown is void.
+    pub(crate) async fn over(self, state: &HttpState) {
+        match self.secret {
+            Some(secret) => state.studio().hook_secret_over(secret).await,
+            None => std::future::pending().await,
+        }
+    }
+}
 
 /// Proof of holding the good secret of this project.
 #[derive(Clone, Copy, Debug)]
@@ -46,11 +60,11 @@ impl FromRequestParts<HttpState> for HookCaller {
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
         let refused = || Problem::unauthenticated("hook");
         let token = bearer(parts).ok_or_else(refused)?;
-        if let Some(project) = project_of(state, &token) {
-            return Ok(Self(HookSource::Project(project)));
+        if let Some((secret, project)) = project_of(state, &token) {
+            return Ok(Self { from: HookSource::Project(project), secret: Some(secret) });
         }
         let known = state.locks().opens(Scope::AllHooks, &token);
-        if known { Ok(Self(HookSource::Anybody)) } else { Err(refused()) }
+        known.then_some(Self { from: HookSource::Anybody, secret: None }).ok_or_else(refused)
     }
 }
 
@@ -59,16 +73,17 @@ impl FromRequestParts<HttpState> for ProjectSecret {
 
     async fn from_request_parts(parts: &mut Parts, state: &HttpState) -> Result<Self, Problem> {
         let project = bearer(parts).and_then(|token| project_of(state, &token));
-        project.map(Self).ok_or_else(|| Problem::unauthenticated("hook"))
+        project.map(|(_, project)| Self(project)).ok_or_else(|| Problem::unauthenticated("hook"))
     }
 }
 
-/// The project that this is the good secret of.
-fn project_of(state: &HttpState, token: &str) -> Option<HookProjectId> {
+/// The secret that this is, and the project that it is the good one of.
+fn project_of(state: &HttpState, token: &str) -> Option<(HookSecretId, HookProjectId)> {
     let (secret, token) = token.strip_prefix(SECRET_FORM)?.split_once('.')?;
     let secret: HookSecretId = secret.parse().ok()?;
     let fits = state.locks().opens(Scope::ProjectHooks(secret), token);
-    fits.then(|| state.studio().hook_project_of(secret)).flatten()
+    let project = fits.then(|| state.studio().hook_project_of(secret)).flatten()?;
+    Some((secret, project))
 }
 
 impl FromRequestParts<HttpState> for LocalUser {

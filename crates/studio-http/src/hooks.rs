@@ -47,11 +47,13 @@ pub(crate) async fn create_auto(
 /// `POST /api/hook`. May wait minutes for a person's answer.
 pub(crate) async fn hook(
     State(state): State<HttpState>,
-    HookCaller(from): HookCaller,
+    caller: HookCaller,
     HookBody(body): HookBody,
 ) -> Result<Json<Value>, Problem> {
     let told = tokio::select! {
-        told = state.studio().hook(from, body) => told?,
+        told = state.studio().hook(caller.from, body) => told?,
+        // An answer is not for who holds what is void by now.
+        () = caller.over(&state) => return Err(Problem::unauthenticated("hook")),
         // The question stays open; the hook may ask again when the studio is back.
         () = state.stop().cancelled() => return Err(Problem::of(ErrorCode::Stopping)),
     };

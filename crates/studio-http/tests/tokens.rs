@@ -214,6 +214,42 @@ async fn a_hook_that_waits_hears_nothing_once_its_token_is_void() {
 }
 
 #[tokio::test]
+async fn a_hook_that_waits_hears_nothing_once_its_projects_secret_is_void() {
+    let world = Arc::new(World::new(Mode::Production).await);
+    let operator = world.token(Scope::Operator);
+    let asking = async || {
+        let told = world.send(Ask::get("/api/sessions").token(&operator)).await.json;
+        let id = told["sessions"][0]["id"].as_str()?.parse().unwrap();
+        Some(world.studio.pending_gates(id).await.unwrap().len())
+    };
+    for (nth, end) in ["revoked", "given up", "changed"].into_iter().enumerate() {
+        let (project, secret) = world.project_secret("/app").await;
+        let asks = json!({
+            "hook_event_name": "PreToolUse", "tool_name": "AskUserQuestion",
+            "tool_use_id": format!("toolu_{nth}"), "transcript_path": "/t",
+            "tool_input": { "questions": [{ "question": "Which?" }] },
+        });
+        let ask = Ask::post("/api/hook").token(&secret).json(&asks);
+        let waiting = tokio::spawn({
+            let world = Arc::clone(&world);
+            async move { world.send(ask).await }
+        });
+        eventually(async || (asking().await == Some(nth + 1)).then_some(())).await;
+        let delete = |path: &str, token: &str| Ask::new(Method::DELETE, path).token(token);
+        match end {
+            "revoked" => {
+                let path = format!("/api/hooks/projects/{project}");
+                assert_eq!(world.status(delete(&path, &operator)).await, 200);
+            }
+            "given up" => assert_eq!(world.status(delete("/api/hook", &secret)).await, 200),
+            _ => drop(world.project_secret("/app").await),
+        }
+        assert_eq!(waiting.await.unwrap().status, StatusCode::UNAUTHORIZED, "{end}");
+    }
+    assert_eq!(asking().await, Some(3), "a person may answer still, and the next hook hears it");
+}
+
+#[tokio::test]
 async fn a_key_of_a_program_creates_and_does_nothing_else() {
     let world = World::with(Mode::Production, |http| http.creation = Creation::Operator).await;
     let (key, key_id) = world.key("create").await;

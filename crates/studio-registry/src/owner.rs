@@ -249,9 +249,14 @@ impl Owner {
             // The tail of now, which may lie behind entries of a server that took over.
             Appended::Duplicate { .. } => None,
         };
+        let of_hooks = entries.iter().any(is_of_hooks);
         let mut table = self.shared.table_mut();
         for entry in entries {
             table.apply(entry);
+        }
+        drop(table);
+        if of_hooks {
+            self.shared.hooks_changed.send_replace(());
         }
     }
 
@@ -319,6 +324,11 @@ impl Owner {
             self.tail.snapshot_bytes = written.bytes;
         }
     }
+}
+
+fn is_of_hooks(entry: &RegistryEntry) -> bool {
+    use RegistryEntry::{HookProjectForgotten, HookProjectSet};
+    matches!(entry, HookProjectSet { .. } | HookProjectForgotten { .. })
 }
 
 /// The other end may have gone away: the write stands all the same.

@@ -55,6 +55,8 @@ pub(crate) struct Shared {
     pub(crate) touching: Notify,
     /// True once another server has taken over.
     pub(crate) fenced: watch::Sender<bool>,
+    /// Told whenever a project with hooks is set, revoked or forgotten.
+    pub(crate) hooks_changed: watch::Sender<()>,
     pub(crate) clock: Clock,
     pub(crate) instance: InstanceId,
 }
@@ -85,6 +87,7 @@ impl Registry {
             touched: Mutex::default(),
             touching: Notify::new(),
             fenced: watch::Sender::new(false),
+            hooks_changed: watch::Sender::new(()),
             clock,
             instance,
         });
@@ -305,6 +308,15 @@ impl Registry {
     /// The project that this is the good secret of.
     pub fn hook_project_of(&self, secret: HookSecretId) -> Option<Arc<HookProject>> {
         self.shared.table().projects.of_secret(secret).cloned()
+    }
+
+    /// Returns when this is not the good secret of any project (any more).
+    pub async fn hook_secret_over(&self, secret: HookSecretId) {
+        let mut changed = self.shared.hooks_changed.subscribe();
+        while self.hook_project_of(secret).is_some() {
+            // The sender lives in `self`.
+            changed.changed().await.ok();
+        }
     }
 
     /// Writes a snapshot of everything that was written before, so that the next start reads no
