@@ -2,11 +2,17 @@
 //! what it takes amiss. Each answer must be one that the OpenAPI document tells of.
 #![allow(clippy::unwrap_used, reason = "in a test a panic is the report")]
 
+#[path = "contract/rows.rs"]
+mod rows;
 mod support;
 
 use std::{collections::BTreeSet, fmt::Write as _};
 
 use axum::http::{HeaderMap, Method};
+use rows::{
+    LAST_ROWS, ROWS, Row,
+    Who::{Far, Home, Hook, Nobody, Operator, Page, Plain, Project, Session, Setup},
+};
 use serde_json::{Value, json};
 use studio_auth::Scope;
 use studio_events::Timestamp;
@@ -15,169 +21,6 @@ use studio_http::{openapi, routes};
 use studio_ids::SessionId;
 use studio_testkit::ElectricServer;
 use support::{Ask, Told, World, eventually};
-
-/// Whose token is shown.
-#[derive(Clone, Copy, Debug)]
-enum Who {
-    Nobody,
-    Session,
-    Hook,
-    Operator,
-    /// Nobody, from the studio's own machine.
-    Home,
-}
-use Who::{Home, Hook, Nobody, Operator, Session};
-
-/// Method, path and body. `{local}` is a session that hooks feed, `{asks}` one that waits for its
-/// infrastructure, `{gone}` one that nobody has.
-type Row = (Who, &'static str, &'static str, Option<&'static str>);
-
-const OPEN: &str = r#"{"description":"hi"}"#;
-const SAY: &str = r#"{"request":"go on"}"#;
-const TOLD: &str =
-    r#"{"hook_event_name":"Stop","session_id":"c1","last_assistant_message":"done"}"#;
-const LOG: &str = r#"{"type":"log","level":"done","message":"x"}"#;
-
-/// In this order, over one studio for each mode.
-#[rustfmt::skip]
-const ROWS: &[Row] = &[
-    (Nobody, "GET", "/api/health", None),
-    (Nobody, "GET", "/api/config", None),
-    (Nobody, "POST", "/api/provision-electric", None),
-    (Nobody, "GET", "/api/provision-electric", None),
-    (Nobody, "GET", "/api/openapi.json", None),
-    (Nobody, "GET", "/api/docs", None),
-    (Nobody, "GET", "/api/docs/style.css", None),
-    (Nobody, "GET", "/api/nothing", None),
-    (Nobody, "PUT", "/api/config", None),
-
-    (Nobody, "POST", "/api/sessions", Some(OPEN)),
-    (Nobody, "POST", "/api/sessions", Some(r#"{"description":"hi","freeform":true}"#)),
-    (Nobody, "POST", "/api/sessions", Some(r#"{"description":7,"budgetUsd":0,"apiKey":"a\nb"}"#)),
-    (Nobody, "POST", "/api/sessions", Some("{")),
-    (Nobody, "POST", "/api/sessions/local", Some(OPEN)),
-    (Nobody, "POST", "/api/sessions/local", Some(r#"{"description":[]}"#)),
-    (Nobody, "POST", "/api/sessions/auto", Some(r#"{"hook_event_name":"SessionStart","session_id":"c1","transcript_path":"/t"}"#)),
-    (Nobody, "POST", "/api/sessions/auto", Some("{}")),
-
-    (Operator, "GET", "/api/sessions?limit=1&q=nothing", None),
-    (Nobody, "GET", "/api/sessions", None),
-    (Operator, "GET", "/api/sessions?limit=0", None),
-    (Operator, "GET", "/api/sessions?status=asleep", None),
-    (Session, "GET", "/api/sessions/{local}", None),
-    (Nobody, "GET", "/api/sessions/{local}", None),
-    (Operator, "GET", "/api/sessions/{gone}", None),
-    (Session, "PATCH", "/api/sessions/{local}", Some(r#"{"name":"kites"}"#)),
-    (Session, "PATCH", "/api/sessions/{local}", Some("{}")),
-    (Operator, "PATCH", "/api/sessions/{gone}", Some(r#"{"name":"kites"}"#)),
-
-    (Session, "POST", "/api/sessions/{local}/iterate", Some(SAY)),
-    (Session, "POST", "/api/sessions/{local}/iterate", Some(r#"{"request":""}"#)),
-    (Operator, "POST", "/api/sessions/{gone}/iterate", Some(SAY)),
-    (Operator, "GET", "/api/sessions/{asks}/gates", None),
-    (Nobody, "GET", "/api/sessions/{asks}/gates", None),
-    (Operator, "POST", "/api/sessions/{asks}/respond", Some(r#"{"gate":"infra_config","mode":"cloud","databaseUrl":"x"}"#)),
-    (Operator, "POST", "/api/sessions/{asks}/respond", Some(r#"{"gate":"ask_user_question"}"#)),
-    (Operator, "POST", "/api/sessions/{asks}/respond", Some(r#"{"gate":"permission","toolUseId":"t","decision":"allow"}"#)),
-    (Operator, "POST", "/api/sessions/{asks}/respond", Some(r#"{"gate":"unheard_of"}"#)),
-    (Hook, "POST", "/api/sessions/{local}/respond", Some(r#"{"gate":"infra_config","mode":"local"}"#)),
-    (Operator, "POST", "/api/sessions/{asks}/respond", Some(r#"{"gate":"infra_config","mode":"local"}"#)),
-    (Operator, "POST", "/api/sessions/{asks}/respond", Some(r#"{"gate":"infra_config","mode":"local"}"#)),
-    (Operator, "POST", "/api/sessions/{asks}/respond", Some(r#"{"gate":"infra_config","mode":"claim","databaseUrl":"postgres://a/b","electricUrl":"https://a","sourceId":"s","secret":"t","claimId":"c"}"#)),
-    (Hook, "POST", "/api/sessions/{local}/hook-event", Some(TOLD)),
-    (Session, "POST", "/api/sessions/{local}/hook-event", Some(TOLD)),
-    (Hook, "POST", "/api/sessions/{local}/hook-event", Some("[]")),
-    (Session, "GET", "/api/sessions/{local}/queue", None),
-    (Operator, "GET", "/api/sessions/{gone}/queue", None),
-    (Session, "DELETE", "/api/sessions/{local}/queue/{gone}", None),
-    (Session, "GET", "/api/sessions/{local}/usage", None),
-    (Nobody, "GET", "/api/sessions/{local}/usage", None),
-    (Session, "GET", "/api/sessions/{local}/export", None),
-    (Operator, "GET", "/api/sessions/{gone}/export", None),
-    (Operator, "POST", "/api/sessions/import", Some("{}")),
-    (Nobody, "POST", "/api/sessions/import", Some("{}")),
-
-    (Session, "GET", "/api/sessions/{local}/files", None),
-    (Session, "GET", "/api/sessions/{local}/files?limit=x", None),
-    (Session, "GET", "/api/sessions/{local}/file-content", None),
-    (Session, "GET", "/api/sessions/{local}/file-content?path=../x", None),
-    (Session, "GET", "/api/sessions/{local}/git-status", None),
-    (Session, "GET", "/api/sessions/{local}/app-status", None),
-    (Session, "POST", "/api/sessions/{local}/start-app", None),
-    (Session, "POST", "/api/sessions/{local}/stop-app", None),
-    (Nobody, "POST", "/api/sessions/{local}/stop-app", None),
-    (Session, "POST", "/api/sessions/{local}/stream/append", Some(LOG)),
-    (Session, "POST", "/api/sessions/{local}/stream/append", Some(r#"{"type":"gate_resolved","gate":"x"}"#)),
-    (Hook, "POST", "/api/sessions/{local}/stream/append", Some(LOG)),
-
-    (Session, "POST", "/api/sessions/{local}/tokens", Some(r#"{"scope":"read","label":"Ada"}"#)),
-    (Session, "POST", "/api/sessions/{local}/tokens", Some(r#"{"scope":"operator"}"#)),
-    (Nobody, "POST", "/api/sessions/{local}/tokens", Some(r#"{"scope":"read"}"#)),
-    (Operator, "POST", "/api/sessions/{gone}/tokens", Some(r#"{"scope":"read"}"#)),
-    (Session, "GET", "/api/sessions/{local}/tokens", None),
-    (Session, "DELETE", "/api/sessions/{local}/tokens/{gone}", None),
-    (Operator, "POST", "/api/sessions/{asks}/tokens/rotate", None),
-    (Hook, "POST", "/api/sessions/{local}/tokens/rotate", None),
-    (Session, "POST", "/api/sessions/{local}/events-ticket", None),
-    (Nobody, "POST", "/api/sessions/{local}/events-ticket", None),
-    (Operator, "POST", "/api/sessions/{gone}/events-ticket", None),
-    (Nobody, "GET", "/login", None),
-    (Nobody, "POST", "/api/login", None),
-    (Operator, "POST", "/api/login-links", None),
-    (Session, "POST", "/api/login-links", None),
-    (Nobody, "POST", "/api/logout", None),
-    (Operator, "GET", "/api/me", None),
-    (Nobody, "GET", "/api/me", None),
-    (Home, "GET", "/api/me", None),
-    (Operator, "POST", "/api/tokens", Some(r#"{"scope":"create"}"#)),
-    (Operator, "POST", "/api/tokens", Some(r#"{"scope":"session","expiresInSeconds":0}"#)),
-    (Session, "POST", "/api/tokens", Some(r#"{"scope":"create"}"#)),
-    (Operator, "GET", "/api/tokens", None),
-    (Operator, "DELETE", "/api/tokens/{gone}", None),
-    (Nobody, "POST", "/api/sessions/resume", Some(r#"{"repoUrl":"https://github.com/acme/kites"}"#)),
-    (Nobody, "POST", "/api/sessions/resume", Some(r#"{"repoUrl":"ext::sh -c id","branch":"--upload-pack=x"}"#)),
-    (Session, "POST", "/api/sessions/{local}/github-token", None),
-    (Hook, "POST", "/api/sessions/{local}/github-token", None),
-    (Operator, "POST", "/api/sessions/{gone}/github-token", None),
-    (Nobody, "GET", "/api/github/accounts", None),
-    (Nobody, "GET", "/api/github/repos", None),
-    (Nobody, "GET", "/api/github/repos/acme/kites/branches", None),
-
-    (Operator, "GET", "/api/sandboxes", None),
-    (Session, "GET", "/api/sandboxes", None),
-    (Operator, "POST", "/api/sandboxes", Some(r#"{"projectName":"../x","infra":{"mode":"x"}}"#)),
-    (Operator, "POST", "/api/sandboxes", Some(r#"{"infra":{"mode":"none"}}"#)),
-    (Session, "GET", "/api/sandboxes/{local}", None),
-    (Session, "DELETE", "/api/sandboxes/{local}", None),
-    (Nobody, "DELETE", "/api/sandboxes/{local}", None),
-
-    (Nobody, "POST", "/api/hook", Some(TOLD)),
-    (Nobody, "DELETE", "/api/hook", None),
-    (Home, "GET", "/api/hooks/setup", None),
-    (Nobody, "GET", "/api/hooks/setup", None),
-    (Nobody, "POST", "/api/hooks/projects", Some(r#"{"directory":"/home/me/app"}"#)),
-    (Operator, "GET", "/api/hooks/projects", None),
-    (Operator, "DELETE", "/api/hooks/projects/{gone}", None),
-
-    (Operator, "PUT", "/v1/stream/notes", Some("[]")),
-    (Operator, "POST", "/v1/stream/notes", Some(r#"{"n":1}"#)),
-    (Operator, "POST", "/v1/stream/notes", Some("{")),
-    (Operator, "GET", "/v1/stream/notes", None),
-    (Operator, "GET", "/v1/stream/notes?offset=x", None),
-    (Session, "GET", "/v1/stream/notes", None),
-    (Operator, "DELETE", "/v1/stream/notes", None),
-    (Operator, "DELETE", "/v1/stream/notes", None),
-    (Nobody, "OPTIONS", "/v1/stream/notes", None),
-
-    (Session, "POST", "/api/sessions/{local}/interrupt", None),
-    (Nobody, "POST", "/api/sessions/{local}/interrupt", None),
-    (Session, "POST", "/api/sessions/{local}/cancel", None),
-    (Session, "POST", "/api/sessions/{local}/iterate", Some(SAY)),
-    (Session, "DELETE", "/api/sessions/{local}", None),
-    (Session, "DELETE", "/api/sessions/{local}", None),
-    (Session, "GET", "/api/sessions/{local}/events", None),
-    (Session, "GET", "/api/sessions/{local}/events?offset=x", None),
-];
 
 #[tokio::test]
 async fn every_route_answers_as_it_always_did_in_development() {
@@ -202,42 +45,118 @@ fn every_route_of_the_table_is_asked() {
     assert_eq!(missing, [""; 0], "each needs a row in ROWS");
 }
 
+/// A studio with what the rows name.
+struct Asked {
+    world: World,
+    /// Lives as long as what asks it for databases.
+    _electric: ElectricServer,
+    /// What stands for what.
+    names: Vec<(&'static str, String)>,
+    session: String,
+    project: String,
+    setup: String,
+}
+
+impl Asked {
+    async fn new(mode: Mode) -> Self {
+        let electric = ElectricServer::start().await;
+        let world = World::provisioning(&electric, mode, |_http| {}).await;
+        let operator = world.token(Scope::Operator);
+        let (local, session, _) = world.local_session().await;
+        let create = |peer| {
+            let ask = Ask::post("/api/sessions").token(&operator).from(peer);
+            ask.json(&json!({ "description": "hi" }))
+        };
+        let text = |told: Told, name: &str| told.json[name].as_str().unwrap().to_owned();
+        let asks = text(world.send(create([192, 0, 2, 1])).await, "sessionId");
+        let ended = text(world.send(create([192, 0, 2, 2])).await, "sessionId");
+        let post = async |path: String, body: Value| {
+            world.send(Ask::post(path).token(&operator).json(&body)).await
+        };
+        post(format!("/api/sessions/{ended}/cancel"), json!({})).await;
+        let read = json!({ "scope": "read" });
+        let token = text(post(format!("/api/sessions/{local}/tokens"), read).await, "id");
+        let key = text(post("/api/tokens".to_owned(), json!({ "scope": "create" })).await, "id");
+        let link = text(post("/api/login-links".to_owned(), json!({})).await, "url");
+        let code = link.split_once("code=").unwrap().1.to_owned();
+        let (project_id, project) = world.project_secret("/home/me/app").await;
+        let setup = world.setup_code().await;
+        eventually(async || world.studio.health().await.recovered.then_some(())).await;
+        let names = vec![
+            ("{local}", local.to_string()),
+            ("{asks}", asks),
+            ("{ended}", ended),
+            ("{gone}", SessionId::random().to_string()),
+            ("{token}", token),
+            ("{key}", key),
+            ("{code}", code),
+            ("{project}", project_id),
+            ("{large}", "x".repeat(64 * 1024)),
+        ];
+        Self { world, _electric: electric, names, session, project, setup }
+    }
+
+    fn named(&self, text: &str) -> String {
+        let names = self.names.iter();
+        names.fold(text.to_owned(), |text, (name, meant)| text.replace(name, meant))
+    }
+
+    async fn send(&self, &(who, method, path, body): &Row) -> Told {
+        let target = self.named(path);
+        let token = match who {
+            Nobody | Home | Far | Page => None,
+            Session => Some(self.session.clone()),
+            Hook => {
+                let id = target.split('/').find_map(|part| part.parse().ok()).unwrap();
+                Some(self.world.token(Scope::Hook(id)))
+            }
+            Project => Some(self.project.clone()),
+            Setup => Some(self.setup.clone()),
+            Operator | Plain => Some(self.world.token(Scope::Operator)),
+        };
+        let declared = if who == Plain {
+            "text/plain"
+        } else if who == Page {
+            "application/x-www-form-urlencoded"
+        } else if path.ends_with("/import") {
+            "application/x-ndjson"
+        } else {
+            "application/json"
+        };
+        let mut ask = Ask::new(Method::from_bytes(method.as_bytes()).unwrap(), target);
+        if who == Home {
+            ask = ask.from([127, 0, 0, 1]);
+        }
+        if who == Far {
+            ask = ask.from([192, 0, 2, 3]);
+        }
+        if who == Page {
+            ask = ask.header("sec-fetch-site", "same-origin");
+        }
+        if let Some(token) = token {
+            ask = ask.token(&token);
+        }
+        if let Some(body) = body {
+            ask.body = self.named(body).into_bytes();
+            ask = ask.header("content-type", declared);
+        }
+        self.world.send(ask).await
+    }
+}
+
 async fn all_answers(mode: Mode) -> String {
-    let electric = ElectricServer::start().await;
-    let world = World::provisioning(&electric, mode, |_http| {}).await;
-    let operator = world.token(Scope::Operator);
-    let (local, session, hook) = world.local_session().await;
-    let create = Ask::post("/api/sessions").token(&operator).json(&json!({ "description": "hi" }));
-    let asks = world.send(create).await.json["sessionId"].as_str().unwrap().to_owned();
-    let gone = SessionId::random().to_string();
-    eventually(async || world.studio.health().await.recovered.then_some(())).await;
+    let asked = Asked::new(mode).await;
     let document = openapi();
     let mut text = String::new();
     let mut undocumented = BTreeSet::new();
-    for (who, method, path, body) in ROWS {
-        let target = path
-            .replace("{local}", &local.to_string())
-            .replace("{asks}", &asks)
-            .replace("{gone}", &gone);
-        let mut ask = Ask::new(Method::from_bytes(method.as_bytes()).unwrap(), target);
-        ask = match who {
-            Nobody => ask,
-            Home => ask.from([127, 0, 0, 1]),
-            Session => ask.token(&session),
-            Hook => ask.token(&hook),
-            Operator => ask.token(&operator),
-        };
-        ask = match body {
-            Some(lines) if path.ends_with("/import") => {
-                let mut ask = ask.header("content-type", "application/x-ndjson");
-                ask.body = lines.as_bytes().to_vec();
-                ask
-            }
-            Some(body) => ask.bytes(*body),
-            None => ask,
-        };
-        let told = world.send(ask).await;
-        let asked = format!("{who:?} {method} {path} {}", body.unwrap_or_default());
+    for row in ROWS.iter().chain(LAST_ROWS) {
+        if row == &LAST_ROWS[0] {
+            asked.world.stop.cancel();
+        }
+        let (who, method, path, body) = row;
+        let told = asked.send(row).await;
+        let shown = body.and_then(|body| body.lines().next()).unwrap_or_default();
+        let asked = format!("{who:?} {method} {path} {shown}");
         if let Some(why) = missing(&document, method, path, &told) {
             undocumented.insert(format!("{asked}: {why}"));
         }
