@@ -4,7 +4,8 @@
 //! [`Command`], [`Process`] (something running inside), [`Abilities`] (what a vendor can do),
 //! [`JournaledProcess`] (an agent that outlives the server, on top of the verbs),
 //! [`Relay`] (a way from inside to the studio without a network), `contract` (behind the feature
-//! of that name: the tests that every provider passes).
+//! of that name: the tests that every provider passes), `NoSandboxes` (a provider that makes none,
+//! for tests of what needs none; the feature `testing`).
 
 mod abilities;
 mod command;
@@ -12,6 +13,8 @@ mod command;
 pub mod contract;
 mod error;
 mod journal;
+#[cfg(feature = "testing")]
+mod none;
 mod path;
 mod provider;
 mod relay;
@@ -25,6 +28,8 @@ pub use journal::{
     JournalLine, JournalLines, JournalState, JournaledProcess, LINE_BYTES_MAX, RUN_MARKER, Signal,
     WRITE_PATIENCE,
 };
+#[cfg(feature = "testing")]
+pub use none::NoSandboxes;
 pub use path::{BadSandboxPath, SandboxPath};
 pub use provider::{
     DirEntry, Limits, NewFile, Progress, ProgressSink, Sandbox, SandboxProvider, SandboxRef,
