@@ -114,12 +114,17 @@ const MAY_USE: &[(&str, &[&str])] = &[
     (
         "studio-fuzz",
         &[
+            EVENTS,
             API,
+            AUTH,
             CODEC,
             STREAMS,
+            SANDBOX,
             "studio-streams-local",
             "studio-streams-http",
             "studio-streams-protocol",
+            "studio-flows",
+            "studio-http",
         ],
     ),
     ("tidy", &[]),
