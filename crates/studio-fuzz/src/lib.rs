@@ -11,6 +11,7 @@ mod offsets;
 mod producers;
 mod requests;
 mod serve;
+mod watches;
 
 pub use bodies::{answers, appends};
 pub use disk::{changes, journal, rows};
@@ -20,12 +21,13 @@ pub use json::json;
 pub use offsets::offsets;
 pub use producers::producers;
 pub use requests::requests;
+pub use watches::watches;
 
 /// A target, and its name: that of its corpus and of its file in `fuzz/fuzz_targets`.
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All of them.
-pub const TARGETS: [Target; 11] = [
+pub const TARGETS: [Target; 12] = [
     ("requests", requests),
     ("offsets", offsets),
     ("json", json),
@@ -37,4 +39,5 @@ pub const TARGETS: [Target; 11] = [
     ("hooks", hooks),
     ("appends", appends),
     ("answers", answers),
+    ("watches", watches),
 ];

@@ -8,6 +8,7 @@ use axum::{
 use bytes::Bytes;
 use studio_streams::{MemoryStreams, StreamStore};
 use studio_streams_protocol::{ProtocolOptions, router};
+use tokio::runtime::Runtime;
 use tower::ServiceExt;
 
 /// Most of an answer that is read.
@@ -62,6 +63,11 @@ impl Service {
 
 /// Runs it with a clock that does not wait: timeouts pass at once when nothing else can happen.
 pub(crate) fn block_on(future: impl Future<Output = ()>) {
+    runtime().block_on(future);
+}
+
+/// As for [`block_on`], for more than one future.
+pub(crate) fn runtime() -> Runtime {
     let mut runtime = tokio::runtime::Builder::new_current_thread();
-    runtime.enable_time().start_paused(true).build().unwrap().block_on(future);
+    runtime.enable_time().start_paused(true).build().unwrap()
 }

@@ -103,6 +103,14 @@ fn words() -> impl Strategy<Value = Vec<u8>> {
         "stream-seq: a\n",
         "content-type: application/json\n",
         "stream-forked-from: /v1/stream/a\n",
+        "last-event-id: ",
+        "authorization: Bearer ",
+        "token=",
+        "ticket=",
+        "{session}",
+        "{ticket}",
+        "{other}",
+        "{place}",
     ];
     prop_oneof![
         select(known.to_vec()).prop_map(|word| word.as_bytes().to_vec()),
@@ -185,4 +193,4 @@ macro_rules! targets {
     };
 }
 
-targets! { requests offsets json producers changes journal rows events hooks appends answers }
+targets! { requests offsets json producers changes journal rows events hooks appends answers watches }
