@@ -11,22 +11,22 @@ use tokio::{
 
 use crate::studio::{SOON, hooked, is_sound, program};
 
-async fn server() -> StudioServer {
+pub(crate) async fn server() -> StudioServer {
     program().arg("--sandbox").arg("local").start().await
 }
 
-async fn open(server: &StudioServer) -> TcpStream {
+pub(crate) async fn open(server: &StudioServer) -> TcpStream {
     TcpStream::connect(("127.0.0.1", server.port())).await.unwrap()
 }
 
 /// Sends and gives the first line of the answer.
-async fn ask(server: &StudioServer, text: &str) -> String {
+pub(crate) async fn ask(server: &StudioServer, text: &str) -> String {
     let mut stream = open(server).await;
     stream.write_all(text.as_bytes()).await.unwrap();
     status(&mut stream).await
 }
 
-async fn status(stream: &mut TcpStream) -> String {
+pub(crate) async fn status(stream: &mut TcpStream) -> String {
     let mut bytes = vec![0; 4096];
     let read = tokio::time::timeout(SOON, stream.read(&mut bytes)).await.expect("an answer");
     let told = String::from_utf8_lossy(&bytes[..read.unwrap_or(0)]).into_owned();

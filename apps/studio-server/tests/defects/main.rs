@@ -14,5 +14,7 @@ mod defects_input;
 mod defects_prompts;
 mod requirements;
 mod restart;
+mod security_requests;
 mod security_secrets;
+mod security_tokens;
 mod studio;

@@ -101,7 +101,7 @@ pub(crate) async fn post(
     answer(server.client().post(server.url(path)).bearer_auth(token).json(body)).await
 }
 
-async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
+pub(crate) async fn answer(request: reqwest::RequestBuilder) -> (u16, Value) {
     let answer = request.timeout(SOON).send().await.unwrap();
     let status = answer.status().as_u16();
     let text = answer.text().await.unwrap();
