@@ -105,6 +105,11 @@ impl Ledger {
         if void { Err(Refused::Revoked) } else { Ok(()) }
     }
 
+    /// Whether a session's tokens were rotated at this time (Unix seconds) or since.
+    pub fn rotated_since(&self, session: SessionId, at: u64) -> bool {
+        self.rotated.get(&session).is_some_and(|&rotated| at <= rotated)
+    }
+
     /// The time to write into a token of this scope that is made `now`: after the last rotation,
     /// also when that was in the same second.
     pub fn issue_time(&self, scope: Scope, now: u64) -> u64 {

@@ -2,11 +2,13 @@
 //!
 //! Reading order: [`EngineEvent`] (what a browser sees of a session), [`Stamped`] (an event and
 //! its time), [`SessionEntry`] (how it lies in the session's stream), [`SessionInfo`] and
-//! [`RegistryEntry`] (the list of sessions as a stream).
+//! [`RegistryEntry`] (the list of sessions as a stream), [`SharedEvent`] (what people do who watch
+//! sessions together).
 
 mod engine;
 mod entry;
 mod registry;
+mod shared;
 mod time;
 
 pub use engine::{
@@ -18,4 +20,5 @@ pub use registry::{
     Cloned, GitInfo, HookProject, Imported, Phase, RegistryEntry, SandboxRecord, SessionInfo,
     SessionPrivate, SessionStatus, SessionUpdate,
 };
+pub use shared::{Participant, SharedEvent};
 pub use time::Timestamp;

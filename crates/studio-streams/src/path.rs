@@ -5,6 +5,8 @@ use studio_ids::{RoomId, SessionId};
 
 /// Longest path of a stream, in bytes.
 const PATH_BYTES_MAX: usize = 512;
+/// What the streams of shared sessions begin with.
+const SHARED: &str = "shared/";
 
 /// A text that cannot be the path of a stream.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +29,16 @@ impl StreamPath {
     /// The stream of one room's events.
     pub fn room(id: RoomId) -> Self {
         Self(format!("room/{id}").into())
+    }
+
+    /// The stream of what happens in one shared session.
+    pub fn shared(id: RoomId) -> Self {
+        Self(format!("{SHARED}{id}").into())
+    }
+
+    /// Whether it is some shared session's.
+    pub fn is_shared(&self) -> bool {
+        self.0.starts_with(SHARED)
     }
 
     /// The stream that the list of sessions is a fold of.

@@ -85,6 +85,11 @@ impl Tokens {
         Watched { id, over, all: Arc::downgrade(&self.shared.watches) }
     }
 
+    /// Whether a session's tokens were rotated at this time (Unix seconds) or since.
+    pub fn rotated_since(&self, session: SessionId, at: u64) -> bool {
+        self.shared.ledger().rotated_since(session, at)
+    }
+
     /// The time to write into a token of this scope that is made `now`, in Unix seconds.
     pub fn issue_time(&self, scope: Scope, now: u64) -> u64 {
         self.shared.ledger().issue_time(scope, now)
