@@ -7,6 +7,7 @@ use studio_events::{SessionInfo, Timestamp};
 use studio_ids::{GateId, HookProjectId, MessageId, SessionId};
 
 pub use crate::database::DatabaseMade;
+pub use crate::shared::{Presence, SharedSessionFound, SharedSessionMade, SharedSessionToken};
 pub use crate::tokens::{
     EventsTicket, LoginLink, Me, TokenList, TokenMade, TokenTold, TokensRotated,
 };

@@ -108,6 +108,12 @@ pub enum ErrorCode {
     ResumeNotAvailable,
     /// No database was made; the sentence says why.
     ProvisioningFailed,
+    /// No such shared session.
+    SharedSessionNotFound,
+    /// Nobody joins the shared session with its code any more.
+    InviteRevoked,
+    /// As much has happened in the shared session as may.
+    SharedSessionFull,
 }
 
 impl ErrorCode {
@@ -165,6 +171,9 @@ impl ErrorCode {
         Self::TooManyTokenRequests,
         Self::ResumeNotAvailable,
         Self::ProvisioningFailed,
+        Self::SharedSessionNotFound,
+        Self::InviteRevoked,
+        Self::SharedSessionFull,
     ];
 
     /// The one table: code on the wire, HTTP status, and what it means in general.
@@ -245,6 +254,13 @@ impl ErrorCode {
                 ("resume_not_available", 403, "Resume from repo not available")
             }
             Self::ProvisioningFailed => ("provisioning_failed", 500, "Provisioning failed"),
+            Self::SharedSessionNotFound => {
+                ("shared_session_not_found", 404, "Shared session not found")
+            }
+            Self::InviteRevoked => ("invite_revoked", 403, "Invite code has been revoked"),
+            Self::SharedSessionFull => {
+                ("shared_session_full", 409, "The shared session is full: make another")
+            }
             Self::Stopping => ("stopping", 503, "The studio is stopping"),
         }
     }
@@ -314,7 +330,10 @@ impl ErrorCode {
             | Self::GithubFailed
             | Self::NoRepository
             | Self::ResumeNotAvailable
-            | Self::ProvisioningFailed => None,
+            | Self::ProvisioningFailed
+            | Self::SharedSessionNotFound
+            | Self::InviteRevoked
+            | Self::SharedSessionFull => None,
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! Reading order: [`limits`] (how much of what), [`Body`] (how a body is read: all failures, not
 //! only the first), [`CreateSession`], [`CreateLocalSession`], [`ResumeSession`], [`Iterate`] and [`Respond`] (the
-//! bodies), [`Described`] (what they look like), the answers in [`answers`], [`ErrorCode`] and [`ProblemBody`] (how a failure is told).
+//! bodies), [`CreateSharedSession`] and its siblings (those of shared sessions), [`Described`] (what they look like), the answers in [`answers`], [`ErrorCode`] and [`ProblemBody`] (how a failure is told).
 
 pub mod answers;
 mod append;
@@ -21,6 +21,7 @@ mod respond;
 mod resume;
 mod sandbox;
 mod sessions;
+mod shared;
 mod tokens;
 
 pub use append::AppendEvent;
@@ -36,4 +37,7 @@ pub use respond::{OutboundAction, Respond, RespondAnswer};
 pub use resume::ResumeSession;
 pub use sandbox::CreateSandbox;
 pub use sessions::{CreateLocalSession, CreateSession, Iterate, Permissions};
+pub use shared::{
+    CreateSharedSession, JoinSharedSession, LeaveSharedSession, LinkSession, PingSharedSession,
+};
 pub use tokens::{MintProgramToken, MintSessionToken, ProgramPurpose, SessionPurpose};
