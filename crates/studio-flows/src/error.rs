@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use studio_bridge::BridgeError;
 use studio_electric::ElectricError;
 use studio_github::GitHubError;
-use studio_ids::{MessageId, SessionId};
+use studio_ids::{MessageId, RoomId, SessionId};
 use studio_limits::Full;
 use studio_registry::RegistryError;
 use studio_sandbox::SandboxError;
@@ -216,6 +216,29 @@ pub enum FlowError {
     /// Not the address of a repository that sessions may be made of.
     #[error("the repository must be one of {0}")]
     BadRepository(String),
+    /// No such shared session.
+    #[error("shared session {0} does not exist")]
+    NoShared(RoomId),
+    /// Nobody joins with its code any more.
+    #[error("the invite code of shared session {0} was revoked")]
+    InviteRevoked(RoomId),
+    /// As much has happened in it as may.
+    #[error("shared session {0} is full")]
+    SharedFull(RoomId),
+    /// The stream of a new shared session could not be made.
+    #[error("the stream of a new shared session could not be created")]
+    CreateShared {
+        /// Why.
+        source: Arc<StreamError>,
+    },
+    /// The stream of a shared session could not be read or written.
+    #[error("the stream of shared session {room} could not be used")]
+    Shared {
+        /// Whose.
+        room: RoomId,
+        /// Why.
+        source: Arc<StreamError>,
+    },
     /// A newer server owns the session.
     #[error("session {0} was taken over by another server")]
     Fenced(SessionId),
@@ -249,6 +272,13 @@ impl FlowError {
             return Self::TooManyTokens(max);
         }
         Self::Tokens { source: Arc::new(source) }
+    }
+
+    pub(crate) fn shared(room: RoomId, source: StreamError) -> Self {
+        if let StreamError::NotFound { .. } | StreamError::Gone { .. } = source {
+            return Self::NoShared(room);
+        }
+        Self::Shared { room, source: Arc::new(source) }
     }
 
     /// Whether it only says that another server owns what this one wanted to work on.

@@ -17,7 +17,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     FlowError, Parts, git_token::TokenLimits, live::Live, look::LOOKS_AT_ONCE_MAX,
-    unheard::HookLimit,
+    presence::Presence, unheard::HookLimit,
 };
 
 /// Epochs that one server may use under its lease: each time it takes a session up anew costs
@@ -53,6 +53,8 @@ pub(crate) struct Inner {
     pub(crate) hook_limit: HookLimit,
     /// How many tokens for git sessions got.
     pub(crate) git_tokens: Mutex<TokenLimits>,
+    /// Who looks at shared sessions.
+    pub(crate) presence: Mutex<Presence>,
     epochs: AtomicU64,
     live: Mutex<HashMap<SessionId, Slot>>,
     /// Sessions that this server made: their flows are in its memory, so nothing of them is to be
@@ -98,6 +100,7 @@ impl Inner {
             opening: AsyncMutex::default(),
             hook_limit: HookLimit::default(),
             git_tokens: Mutex::default(),
+            presence: Mutex::default(),
             epochs: AtomicU64::new(first_epoch),
             live: Mutex::default(),
             made_here: Mutex::default(),

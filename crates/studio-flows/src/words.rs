@@ -36,6 +36,19 @@ pub struct NewSession {
     pub budget_usd: Option<f64>,
 }
 
+/// A session that is to be linked to a shared one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewLink {
+    /// Which.
+    pub session: SessionId,
+    /// What it is called.
+    pub name: Option<String>,
+    /// What it is about.
+    pub description: Option<String>,
+    /// Who links it.
+    pub by: String,
+}
+
 /// Where the project's data lives; the answer to the infrastructure gate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Infra {
