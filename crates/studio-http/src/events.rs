@@ -1,4 +1,5 @@
-//! `GET /api/sessions/{id}/events`: the session's log as server-sent events.
+//! `GET /api/sessions/{id}/events`: the session's log as server-sent events; and any other log
+//! that people watch.
 //!
 //! The bookmark that a browser keeps is the log's own offset, so a reconnect needs no memory
 //! here. A reader is one future that is polled when its connection can take more: it costs no
@@ -15,14 +16,14 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt as _, stream};
 use studio_api::ErrorCode;
-use studio_ids::SessionId;
-use studio_streams::{Encoding, Follow, Frame, Offset, StreamError};
+use studio_streams::{Encoding, Follow, Frame, Offset, StreamError, StreamPath};
 use tokio::time::{Instant, Sleep};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
 use crate::{
     HttpState, Problem,
     frame::as_sse,
+    locks::Pass,
     log::causes,
     permit::{WatchedSession, query},
 };
@@ -44,9 +45,14 @@ pub(crate) async fn events(
     ResumeAt(from): ResumeAt,
 ) -> Result<Response, Problem> {
     let follow = state.studio().watch(session, from).await?;
+    Ok(told(&state, StreamPath::session(session), follow, pass))
+}
+
+/// The events of a stream to whoever came in with `pass`, from where `follow` stands.
+pub(crate) fn told(state: &HttpState, path: StreamPath, follow: Follow, pass: Pass) -> Response {
     let watched = state.locks().watch(pass, state.stop());
     let stop = watched.token().clone();
-    let pieces = pieces(session, follow, state.settings().keep_alive, stop);
+    let pieces = pieces(path, follow, state.settings().keep_alive, stop);
     // Whoever reads holds the watch: it ends with the body.
     let pieces = pieces.map(move |piece| {
         let _held = &watched;
@@ -57,19 +63,19 @@ pub(crate) async fn events(
         (CACHE_CONTROL, "no-cache"),
         (HeaderName::from_static("x-accel-buffering"), "no"),
     ];
-    Ok((headers, Body::from_stream(pieces)).into_response())
+    (headers, Body::from_stream(pieces)).into_response()
 }
 
 /// The body of an event stream, from where `follow` stands until it ends or `stop` does.
 fn pieces(
-    session: SessionId,
+    path: StreamPath,
     follow: Follow,
     keep_alive: Duration,
     stop: CancellationToken,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
     let silent_until = Instant::now() + keep_alive;
     let reader = Reader {
-        session,
+        path,
         follow,
         page: Vec::new().into_iter(),
         keep_alive,
@@ -85,7 +91,7 @@ fn pieces(
 }
 
 /// Where to go on: header `Last-Event-ID`, else `?offset=`, else the beginning.
-pub(crate) struct ResumeAt(Offset);
+pub(crate) struct ResumeAt(pub(crate) Offset);
 
 impl FromRequestParts<HttpState> for ResumeAt {
     type Rejection = Problem;
@@ -106,7 +112,7 @@ impl FromRequestParts<HttpState> for ResumeAt {
 }
 
 struct Reader {
-    session: SessionId,
+    path: StreamPath,
     follow: Follow,
     /// What was read of the log and not handed on yet.
     page: std::vec::IntoIter<Arc<Frame>>,
@@ -177,12 +183,12 @@ impl Reader {
     }
 
     fn ended(&self, error: &StreamError) {
-        let session = self.session;
+        let path = &self.path;
         if matches!(error, StreamError::NotFound { .. }) {
-            tracing::debug!(session.id = %session, "session {session} is gone, its reader ends");
+            tracing::debug!(stream.path = %path, "{path} is gone, its reader ends");
         } else {
             let why = causes(error);
-            tracing::warn!(session.id = %session, error = why, "a reader ends: {why}");
+            tracing::warn!(stream.path = %path, error = why, "a reader ends: {why}");
         }
     }
 }
@@ -209,24 +215,23 @@ fn piece(page: &mut std::vec::IntoIter<Arc<Frame>>) -> Option<Bytes> {
 #[cfg(test)]
 mod tests {
     use serde_json::{Value, json};
-    use studio_streams::{Batch, CreateOptions, MemoryStreams, StreamPath, StreamStore as _};
+    use studio_ids::SessionId;
+    use studio_streams::{Batch, CreateOptions, MemoryStreams, StreamStore as _};
 
     use super::*;
 
     struct World {
         streams: MemoryStreams,
-        session: SessionId,
         path: StreamPath,
         stop: CancellationToken,
     }
 
     impl World {
         async fn new() -> Self {
-            let session = SessionId::random();
-            let path = StreamPath::session(session);
+            let path = StreamPath::session(SessionId::random());
             let streams = MemoryStreams::default();
             streams.create(&path, CreateOptions::default()).await.unwrap();
-            Self { streams, session, path, stop: CancellationToken::new() }
+            Self { streams, path, stop: CancellationToken::new() }
         }
 
         async fn append(&self, values: &[Value]) {
@@ -238,7 +243,7 @@ mod tests {
             let follow = self.streams.follow(&self.path, from.parse().unwrap()).await.unwrap();
             let keep_alive = Duration::from_secs(15);
             let stop = self.stop.clone();
-            let pieces = pieces(self.session, follow, keep_alive, stop);
+            let pieces = pieces(self.path.clone(), follow, keep_alive, stop);
             Box::pin(pieces.map(|piece| piece.unwrap_or_else(|never| match never {})))
         }
 

@@ -21,8 +21,8 @@ use studio_api::ErrorCode;
 use crate::{HttpSettings, Problem, streams};
 
 /// What a page of an allowed origin may send.
-const ALLOWED_HEADERS: &str =
-    "authorization, content-type, last-event-id, x-participant-id, x-participant-name";
+const ALLOWED_HEADERS: &str = "authorization, content-type, last-event-id, x-participant-id, x-participant-name, \
+    x-session-token";
 
 /// Refuses foreign hosts and foreign pages, and says the same few things with every answer.
 pub(crate) async fn guard<F: Future<Output = Response>>(

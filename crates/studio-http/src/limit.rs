@@ -11,8 +11,8 @@ const WINDOW: Duration = Duration::from_secs(60 * 60);
 const ADDRESSES_MAX: usize = 10_000;
 
 /// Counts per address and hour: creations of sessions (`D30-14`, `D30-15`, `D30-98`; what failed
-/// is given back), databases (nothing is) and tries to log in (what succeeded is). Bounded and
-/// purged.
+/// is given back), databases (nothing is), tries to log in and to find shared sessions (what
+/// succeeded is), and joins. Bounded and purged.
 pub(crate) struct HourlyLimit {
     max: Option<u32>,
     taken: Mutex<HashMap<IpAddr, VecDeque<Instant>>>,

@@ -150,6 +150,19 @@ impl From<FlowError> for Problem {
             }
             FlowError::NoDatabases => (ErrorCode::ProvisioningFailed, None),
             FlowError::Database(why) => (ErrorCode::ProvisioningFailed, Some(why.to_string())),
+            FlowError::NoShared(_) => (ErrorCode::SharedSessionNotFound, None),
+            FlowError::InviteRevoked(_) => (ErrorCode::InviteRevoked, None),
+            FlowError::SharedFull(_) => (ErrorCode::SharedSessionFull, None),
+            FlowError::CreateShared { .. } => {
+                let told = "Failed to create shared session stream".to_owned();
+                (ErrorCode::StreamsUnavailable, Some(told))
+            }
+            FlowError::Shared { source, .. }
+                if matches!(source.as_ref(), StreamError::BadOffset { .. }) =>
+            {
+                (ErrorCode::BadOffset, None)
+            }
+            FlowError::Shared { .. } => (ErrorCode::StreamsUnavailable, None),
             FlowError::TooManyTokenRequests(wait) => {
                 return Self { wait: Some(*wait), ..Self::of(ErrorCode::TooManyTokenRequests) };
             }

@@ -9,7 +9,7 @@ use axum::{
 
 use crate::{
     HttpState, app, databases, events, files, github, guard, hooks, log, login, openapi, sandboxes,
-    sessions, streams, system, tickets, tokens, transfer,
+    sessions, shared, streams, system, tickets, tokens, transfer,
 };
 
 /// Who may use a route. The handlers' extractors enforce it; a test holds each to its word.
@@ -38,6 +38,12 @@ pub enum Policy {
     SetupCode,
     /// A browser, with the code of a link that logs in.
     LoginCode,
+    /// Who has the invite code in the path.
+    InviteCode,
+    /// A person in the shared session, with its token.
+    Room,
+    /// As [`Policy::Room`]; the token may stand in the query.
+    WatchRoom,
     /// A person at the studio's own machine; in production with the operator's token.
     LocalUser,
     /// Who may use all streams; for a session's own stream also as [`Policy::Watch`].
@@ -51,7 +57,8 @@ pub enum Policy {
 pub struct Route {
     /// `GET` (and with it `HEAD`), `POST`, …
     pub method: Method,
-    /// The path; `{id}` stands for a session's id, `{message}` for a message's, `{token}` for a
+    /// The path; `{id}` stands for a session's id, a shared one's too, `{session}` for that of one
+    /// that is linked to it, `{code}` for an invite code, `{message}` for a message's, `{token}` for a
     /// token's, `{owner}` and `{repo}` for a repository's, `{*path}` for a stream's path.
     pub path: &'static str,
     /// Who may use it.
@@ -64,8 +71,8 @@ const STREAM: &str = "/v1/stream/{*path}";
 /// Every route of the studio: the table of contents of this crate.
 fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
     use Policy::{
-        Create, Git, Hook, LocalUser, LoginCode, Open, Operator, ProjectHook, Read, ReadStream,
-        Session, SetupCode, Watch, WriteStream,
+        Create, Git, Hook, InviteCode, LocalUser, LoginCode, Open, Operator, ProjectHook, Read,
+        ReadStream, Room, Session, SetupCode, Watch, WatchRoom, WriteStream,
     };
     let route = |method, path, policy| Route { method, path, policy };
     let (read, write, remove) = (Method::GET, Method::POST, Method::DELETE);
@@ -138,6 +145,23 @@ fn table() -> Vec<(Route, MethodRouter<HttpState>)> {
             route(read.clone(), "/api/github/repos/{owner}/{repo}/branches", Create),
             get(github::branches),
         ),
+        (route(write.clone(), "/api/shared-sessions", Create), post(shared::create)),
+        (route(read.clone(), "/api/shared-sessions/join/{code}", InviteCode), get(shared::find)),
+        (route(write.clone(), "/api/shared-sessions/{id}/join", Room), post(shared::join)),
+        (route(write.clone(), "/api/shared-sessions/{id}/leave", Room), post(shared::leave)),
+        (route(write.clone(), "/api/shared-sessions/{id}/ping", Room), post(shared::ping)),
+        (route(read.clone(), "/api/shared-sessions/{id}/presence", Room), get(shared::presence)),
+        (route(write.clone(), "/api/shared-sessions/{id}/sessions", Room), post(shared::link)),
+        (
+            route(remove.clone(), "/api/shared-sessions/{id}/sessions/{session}", Room),
+            delete(shared::unlink),
+        ),
+        (
+            route(read.clone(), "/api/shared-sessions/{id}/sessions/{session}/token", Room),
+            get(shared::token),
+        ),
+        (route(read.clone(), "/api/shared-sessions/{id}/events", WatchRoom), get(shared::events)),
+        (route(write.clone(), "/api/shared-sessions/{id}/revoke", Room), post(shared::revoke)),
         (route(read.clone(), "/api/sandboxes", Operator), get(sandboxes::list)),
         (route(write.clone(), "/api/sandboxes", Operator), post(sandboxes::create)),
         (route(read.clone(), "/api/sandboxes/{id}", Session), get(sandboxes::get)),

@@ -19,6 +19,8 @@ use crate::{
 
 /// How often an address may try to log in in vain, in an hour.
 const LOGIN_TRIES_MAX: u32 = 30;
+/// How often an address may come into shared sessions, or try a code in vain, in an hour.
+const JOINS_MAX: u32 = 120;
 
 /// Who may create sessions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +93,7 @@ struct Inner {
     setup_codes: Codes<()>,
     login_codes: Codes<()>,
     login_limit: HourlyLimit,
+    join_limit: HourlyLimit,
     tickets: Codes<(SessionId, Pass)>,
     streams: Router,
     stop: CancellationToken,
@@ -118,6 +121,7 @@ impl HttpState {
             setup_codes: Codes::for_people(),
             login_codes: Codes::for_people(),
             login_limit: HourlyLimit::new(Some(LOGIN_TRIES_MAX)),
+            join_limit: HourlyLimit::new(Some(JOINS_MAX)),
             tickets: Codes::tickets(),
             streams,
             stop,
@@ -161,6 +165,10 @@ impl HttpState {
 
     pub(crate) fn login_limit(&self) -> &HourlyLimit {
         &self.inner.login_limit
+    }
+
+    pub(crate) fn join_limit(&self) -> &HourlyLimit {
+        &self.inner.join_limit
     }
 
     pub(crate) fn tickets(&self) -> &Codes<(SessionId, Pass)> {

@@ -99,7 +99,8 @@ fn pass(locks: &Locks, request: &Parts) -> Option<Pass> {
 }
 
 /// Who may use which stream: the operator and a service with a token for streams all of them, but
-/// for writing the list of tokens; who has a session's token may read that session's.
+/// for writing the list of tokens, and shared sessions (see [`StreamAccess::opens_more`]); who has
+/// a session's token may read that session's.
 struct StreamAccess {
     locks: Locks,
     open: bool,
@@ -107,15 +108,25 @@ struct StreamAccess {
 
 impl Access for StreamAccess {
     fn refusal(&self, request: &Parts, wish: Wish<'_>) -> Option<Response> {
-        // What is void is told by the studio alone: who could write here could make it good again.
-        let is_tokens = matches!(wish, Wish::Write(path) if *path == StreamPath::tokens());
-        let permitted = !is_tokens
+        let opens_more = self.opens_more(request, wish);
+        let permitted = !opens_more
             && (self.open || token(request).is_some_and(|t| self.permits(request, wish, &t)));
         (!permitted).then(|| Problem::unauthenticated("stream").into_response())
     }
 }
 
 impl StreamAccess {
+    /// Whether more would come of it than a stream: what is void is told by the studio alone, and
+    /// so is which sessions are given away; the code that lets people in is the operator's to read.
+    fn opens_more(&self, request: &Parts, wish: Wish<'_>) -> bool {
+        let is_operator = || token(request).is_some_and(|t| self.locks.opens(Scope::Operator, &t));
+        match wish {
+            Wish::Write(path) => *path == StreamPath::tokens() || path.is_shared(),
+            Wish::Read(path) => path.is_shared() && !is_operator(),
+            Wish::Other => false,
+        }
+    }
+
     fn permits(&self, request: &Parts, wish: Wish<'_>, token: &str) -> bool {
         let opens = |scope| self.locks.opens(scope, token);
         if opens(Scope::Streams) || opens(Scope::Operator) {

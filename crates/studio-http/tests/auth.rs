@@ -13,8 +13,10 @@ use support::{Ask, World, path_of};
 
 /// Opens nothing: wrong, malformed, of another session, of another purpose.
 fn foreign_tokens(world: &World, policy: Policy, id: SessionId) -> Vec<String> {
-    let room = RoomId::from_bytes(*id.as_bytes());
     let other = SessionId::random();
+    // Of another room, or of the one that has the session's id.
+    let is_of_room = matches!(policy, Policy::Room | Policy::WatchRoom);
+    let room = RoomId::from_bytes(*if is_of_room { other } else { id }.as_bytes());
     let mut scopes = vec![Scope::Session(other), Scope::Read(other), Scope::Hook(other)];
     // What a cookie holds is no token in a header.
     scopes.extend([Scope::Relay(other), Scope::Room(room), Scope::Login, Scope::Create]);
@@ -40,6 +42,10 @@ fn foreign_tokens(world: &World, policy: Policy, id: SessionId) -> Vec<String> {
             // Signed well, and of no project.
             scopes.push(Scope::ProjectHooks(HookSecretId::from_bytes(*id.as_bytes())));
         }
+        Policy::Room | Policy::WatchRoom => {
+            scopes.extend([Scope::Session(id), Scope::Read(id), Scope::Hook(id), Scope::Relay(id)]);
+            scopes.push(Scope::Streams);
+        }
         Policy::LocalUser => {
             scopes.extend([Scope::Session(id), Scope::Hook(id), Scope::Streams, Scope::AllHooks]);
         }
@@ -48,7 +54,7 @@ fn foreign_tokens(world: &World, policy: Policy, id: SessionId) -> Vec<String> {
             scopes.extend([Scope::Session(id), Scope::Read(id), Scope::Hook(id)]);
             scopes.push(Scope::Relay(id));
         }
-        Policy::Open | Policy::Create => {}
+        Policy::Open | Policy::Create | Policy::InviteCode => {}
     }
     let mut tokens: Vec<String> = scopes.into_iter().map(|scope| world.token(scope)).collect();
     tokens.extend(
@@ -63,7 +69,7 @@ async fn no_route_opens_without_its_own_token() {
     let world = World::new(Mode::Production).await;
     let (id, ..) = world.local_session().await;
     for route in routes() {
-        if matches!(route.policy, Policy::Open | Policy::Create) {
+        if matches!(route.policy, Policy::Open | Policy::Create | Policy::InviteCode) {
             continue;
         }
         let ask = |id: &str| Ask::new(route.method.clone(), path_of(&route, id));

@@ -10,7 +10,7 @@ use studio_api::limits::{BODY_BYTES_MAX, HOOK_BODY_BYTES_MAX};
 use studio_auth::Scope;
 use studio_flows::Mode;
 use studio_http::{Policy, routes};
-use studio_ids::SessionId;
+use studio_ids::{RoomId, SessionId};
 use support::{Ask, World, path_of};
 
 fn bad_bodies() -> Vec<Vec<u8>> {
@@ -65,6 +65,7 @@ async fn no_body_brings_a_route_down() {
                     | Policy::LocalUser
                     | Policy::LoginCode
                     | Policy::Open
+                    | Policy::InviteCode
                     | Policy::Create => world.token(Scope::Operator),
                     Policy::ProjectHook if route.method == Method::POST => {
                         world.token(Scope::AllHooks)
@@ -72,6 +73,9 @@ async fn no_body_brings_a_route_down() {
                     Policy::ProjectHook => world.project_secret("/bad input").await.1,
                     Policy::SetupCode => world.setup_code().await,
                     Policy::Git => world.token(Scope::Git(id)),
+                    Policy::Room | Policy::WatchRoom => {
+                        world.token(Scope::Room(RoomId::from_bytes(*id.as_bytes())))
+                    }
                 };
                 if route.policy == Policy::Watch && known {
                     continue; // Takes no body and does not end.

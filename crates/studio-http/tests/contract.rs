@@ -11,7 +11,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 use axum::http::{HeaderMap, Method};
 use rows::{
     LAST_ROWS, ROWS, Row,
-    Who::{Far, Home, Hook, Nobody, Operator, Page, Plain, Project, Session, Setup},
+    Who::{Far, Home, Hook, Member, Nobody, Operator, Page, Plain, Project, Session, Setup},
 };
 use serde_json::{Value, json};
 use studio_auth::Scope;
@@ -55,6 +55,7 @@ struct Asked {
     session: String,
     project: String,
     setup: String,
+    member: String,
 }
 
 impl Asked {
@@ -79,6 +80,12 @@ impl Asked {
         let key = text(post("/api/tokens".to_owned(), json!({ "scope": "create" })).await, "id");
         let link = text(post("/api/login-links".to_owned(), json!({})).await, "url");
         let code = link.split_once("code=").unwrap().1.to_owned();
+        // From elsewhere: what an address makes in an hour is counted.
+        let ask = Ask::post("/api/shared-sessions").from([192, 0, 2, 4]);
+        let shared = json!({ "name": "x", "participant": { "id": "p0", "displayName": "Bo" } });
+        let shared = world.send(ask.json(&shared)).await.json;
+        let made = |name: &str| shared[name].as_str().unwrap().to_owned();
+        let member = made("roomToken");
         let (project_id, project) = world.project_secret("/home/me/app").await;
         let setup = world.setup_code().await;
         eventually(async || world.studio.health().await.recovered.then_some(())).await;
@@ -91,9 +98,11 @@ impl Asked {
             ("{key}", key),
             ("{code}", code),
             ("{project}", project_id),
+            ("{shared}", made("id")),
+            ("{invite}", made("code")),
             ("{large}", "x".repeat(64 * 1024)),
         ];
-        Self { world, _electric: electric, names, session, project, setup }
+        Self { world, _electric: electric, names, session, project, setup, member }
     }
 
     fn named(&self, text: &str) -> String {
@@ -112,6 +121,7 @@ impl Asked {
             }
             Project => Some(self.project.clone()),
             Setup => Some(self.setup.clone()),
+            Member => Some(self.member.clone()),
             Operator | Plain => Some(self.world.token(Scope::Operator)),
         };
         let declared = if who == Plain {
@@ -238,7 +248,8 @@ fn plain(name: &str, value: &mut Value) {
             let replaced = match name {
                 "version" | "projectName" => "…",
                 _ if name.ends_with("Token")
-                    || matches!(name, "secret" | "token" | "ticket" | "url") =>
+                    || matches!(name, "secret" | "token" | "ticket" | "url")
+                    || (name == "code" && text.len() == 64) =>
                 {
                     "<token>"
                 }

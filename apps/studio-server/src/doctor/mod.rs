@@ -41,7 +41,7 @@ pub fn security_report(
     let mut text = "Routes, and who may use them\n\n".to_owned();
     for route in studio_http::routes() {
         let (method, path) = (route.method.as_str(), route.path);
-        let _ = writeln!(text, "{method:<8}{path:<44}{}", policies::told(route.policy));
+        let _ = writeln!(text, "{method:<8}{path:<56}{}", policies::told(route.policy));
     }
     text.push_str("\nThe list, with these settings\n\n");
     for (line, number) in lines.iter().zip(1..) {

@@ -135,6 +135,7 @@ fn tag(path: &str) -> &'static str {
         _ if path.ends_with("/tokens") || path.contains("/tokens/") => "tokens",
         _ if path.starts_with("/api/sandboxes") => "sandboxes",
         _ if path.starts_with("/api/sessions") => "sessions",
+        _ if path.starts_with("/api/shared-sessions") => "shared sessions",
         _ if path.starts_with("/api/github") => "github",
         _ if path.starts_with("/api/hook") => "hooks",
         _ => "studio",
@@ -154,6 +155,10 @@ fn path_parameters(path: &str) -> Vec<Value> {
             "schema": { "type": "string", "pattern": "^[A-Za-z0-9_-]+$", "maxLength": 100 },
             "example": if name == "owner" { "acme" } else { "kites" },
         }),
+        None if name == "code" => json!({
+            "name": name, "in": "path", "required": true,
+            "schema": { "type": "string", "pattern": "^[0-9a-f]{64}$", "maxLength": 64 },
+        }),
         None => json!({
             "name": name, "in": "path", "required": true,
             "schema": { "type": "string", "format": "uuid" },
@@ -166,8 +171,9 @@ fn path_parameters(path: &str) -> Vec<Value> {
 fn failures(operation: &Operation, policy: Policy) -> BTreeMap<u16, Vec<ErrorCode>> {
     use ErrorCode::{
         BadRequest, BodyTooLarge, ForeignHost, ForeignOrigin, Internal, InvalidJson, NotLocal,
-        RateLimited, RequestTimeout, SessionEnded, SessionNotFound, Stopping, StreamsUnavailable,
-        TakenOver, Unauthenticated, UnsupportedMediaType, ValidationFailed,
+        RateLimited, RequestTimeout, SessionEnded, SessionNotFound, SharedSessionNotFound,
+        Stopping, StreamsUnavailable, TakenOver, Unauthenticated, UnsupportedMediaType,
+        ValidationFailed,
     };
     let mut codes = vec![ForeignHost, ForeignOrigin, Internal];
     codes.extend_from_slice(match policy {
@@ -180,6 +186,10 @@ fn failures(operation: &Operation, policy: Policy) -> BTreeMap<u16, Vec<ErrorCod
         }
         Policy::ProjectHook => {
             &[Unauthenticated, StreamsUnavailable, TakenOver, Stopping, SessionEnded]
+        }
+        Policy::InviteCode => &[SharedSessionNotFound, RateLimited, StreamsUnavailable],
+        Policy::Room | Policy::WatchRoom => {
+            &[Unauthenticated, SharedSessionNotFound, StreamsUnavailable, Stopping]
         }
         Policy::Session | Policy::Read | Policy::Watch | Policy::Hook | Policy::Git => {
             &[Unauthenticated, SessionNotFound, StreamsUnavailable, TakenOver, Stopping]
@@ -235,7 +245,7 @@ fn example(code: ErrorCode) -> Value {
 fn security(policy: Policy, method: &Method) -> Value {
     let one = |name: &str| json!({ name: [] });
     match policy {
-        Policy::Open => json!([]),
+        Policy::Open | Policy::InviteCode => json!([]),
         Policy::Create => json!([{}, one("operator"), one("login"), one("program")]),
         Policy::Operator => json!([one("operator"), one("login")]),
         Policy::Session => json!([one("session"), one("operator"), one("login")]),
@@ -250,6 +260,10 @@ fn security(policy: Policy, method: &Method) -> Value {
         ]),
         Policy::Hook => json!([one("hook")]),
         Policy::Git => json!([one("git"), one("session"), one("operator")]),
+        Policy::Room => json!([one("room"), one("operator"), one("login")]),
+        Policy::WatchRoom => {
+            json!([one("room"), one("operator"), one("login"), one("inQuery")])
+        }
         Policy::ProjectHook => json!([one("projectHooks")]),
         Policy::SetupCode => json!([one("setupCode")]),
         Policy::LoginCode => json!([one("loginCode")]),
@@ -267,6 +281,7 @@ fn schemes() -> Value {
         "session": bearer("The session's token, given out when the session is made."),
         "operator": bearer("Who runs the studio: the token in its data directory. In development mode a connection from the same machine needs none."),
         "read": bearer("A token for looking at the session: `POST /api/sessions/{id}/tokens`."),
+        "room": bearer("The shared session's token, given out when it is made and to who has its invite code."),
         "program": bearer("A key of a program that may create sessions: `POST /api/tokens`."),
         "hook": bearer("The session's hook token. It opens nothing else."),
         "git": bearer("What a sandbox's git asks for tokens with, for the session's one repository. It opens nothing else."),

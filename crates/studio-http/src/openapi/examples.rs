@@ -6,12 +6,12 @@ use studio_api::answers::{
     EventsTicket, FileContent, FileListing, GateList, GitStatusAnswer, GitTokenAnswer,
     GithubAccount, GithubBranch, GithubRepository, HealthAnswer, HealthChecks, HookProjectList,
     HookProjectTold, HooksSetUp, ImportAnswer, LocalSessionCreated, LoginLink, Me, OpenGate,
-    QueueList, RepositoryList, SandboxDetails, SandboxItem, SandboxList, SandboxMade,
-    SessionCreated, SessionList, TokenList, TokenMade, TokenTold, TokensRotated, UsageAnswer,
-    WaitingMessage,
+    Presence, QueueList, RepositoryList, SandboxDetails, SandboxItem, SandboxList, SandboxMade,
+    SessionCreated, SessionList, SharedSessionFound, SharedSessionMade, SharedSessionToken,
+    TokenList, TokenMade, TokenTold, TokensRotated, UsageAnswer, WaitingMessage,
 };
-use studio_events::{SessionInfo, SessionStatus, Timestamp};
-use studio_ids::{GateId, HookProjectId, MessageId, SessionId, TokenId};
+use studio_events::{Participant, SessionInfo, SessionStatus, Timestamp};
+use studio_ids::{GateId, HookProjectId, MessageId, RoomId, SessionId, TokenId};
 
 const TOKEN: &str = "5f2b0c47a3d8e6915f2b0c47a3d8e6915f2b0c47a3d8e6915f2b0c47a3d8e691";
 const OWN_TOKEN: &str = "st2.v.5f2b0c47.6f9a1c4e-2b7d-4f38-9c05-1a2b3c4d5e6f.1795510800.1795597200.5f2b0c47a3d8e6915f2b0c47a3d8e6915f2b0c47a3d8e6915f2b0c47a3d8e691";
@@ -107,6 +107,28 @@ pub(super) fn tokens_rotated() -> TokensRotated {
 
 pub(super) fn events_ticket() -> EventsTicket {
     EventsTicket { ticket: TOKEN.to_owned(), expires_in: 30 }
+}
+
+fn room() -> RoomId {
+    RoomId::from_bytes(*id().as_bytes())
+}
+
+pub(super) fn shared_made() -> SharedSessionMade {
+    SharedSessionMade { id: room(), code: TOKEN.to_owned(), room_token: TOKEN.to_owned() }
+}
+
+pub(super) fn shared_found() -> SharedSessionFound {
+    let room_token = Some(TOKEN.to_owned());
+    SharedSessionFound { id: room(), code: TOKEN.to_owned(), revoked: false, room_token }
+}
+
+pub(super) fn presence() -> Presence {
+    let ada = Participant { id: "p1".to_owned(), display_name: "Ada".to_owned() };
+    Presence { participants: vec![ada] }
+}
+
+pub(super) fn shared_token() -> SharedSessionToken {
+    SharedSessionToken { session_token: TOKEN.to_owned() }
 }
 
 pub(super) fn login_link() -> LoginLink {

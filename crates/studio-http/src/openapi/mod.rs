@@ -10,6 +10,7 @@ mod examples;
 mod operation;
 mod operations;
 mod page;
+mod shared;
 mod streams;
 
 use std::sync::LazyLock;

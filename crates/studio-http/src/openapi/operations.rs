@@ -14,7 +14,7 @@ use studio_api::{
 use super::{
     examples,
     operation::{Operation, op},
-    streams,
+    shared, streams,
 };
 
 /// All operations.
@@ -25,6 +25,7 @@ pub(super) fn all() -> Vec<Operation> {
     all.extend(hooks());
     all.extend(inside());
     all.extend(github());
+    all.extend(shared::operations());
     all.extend(sandboxes());
     all.extend(streams::operations());
     all

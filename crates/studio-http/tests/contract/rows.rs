@@ -12,6 +12,8 @@ pub(crate) enum Who {
     /// An installer.
     Setup,
     Operator,
+    /// Who is in the shared session.
+    Member,
     /// The operator, who does not say that the body is JSON.
     Plain,
     /// Nobody, from the studio's own machine.
@@ -21,11 +23,11 @@ pub(crate) enum Who {
     /// Nobody, with the form of the studio's own login page.
     Page,
 }
-use Who::{Far, Home, Hook, Nobody, Operator, Page, Plain, Project, Session, Setup};
+use Who::{Far, Home, Hook, Member, Nobody, Operator, Page, Plain, Project, Session, Setup};
 
 /// Method, path and body. `{local}` is a session that hooks feed, `{asks}` one that waits for its
 /// infrastructure, `{ended}` one that was cancelled while it did, `{gone}` one that nobody has;
-/// `{token}` and `{key}` are tokens that were asked for, `{code}` is that of a login link, `{large}`
+/// `{shared}` is a shared one with its `{invite}`; `{token}` and `{key}` are tokens that were asked for, `{code}` is that of a login link, `{large}`
 /// a text of 64 KiB.
 pub(crate) type Row = (Who, &'static str, &'static str, Option<&'static str>);
 
@@ -40,6 +42,8 @@ const FILE: &str = concat!(
     "\n",
     r#"{"type":"studio_export_end","events":0}"#,
 );
+const ADA: &str = r#"{"participant":{"id":"p1","displayName":"Ada"}}"#;
+const LINK: &str = r#"{"sessionId":"{local}","linkedBy":"p1"}"#;
 const LOG: &str = r#"{"type":"log","level":"done","message":"x"}"#;
 
 /// In this order, over one studio for each mode.
@@ -217,6 +221,34 @@ pub(crate) const ROWS: &[Row] = &[
     (Nobody, "GET", "/api/github/accounts", None),
     (Nobody, "GET", "/api/github/repos", None),
     (Nobody, "GET", "/api/github/repos/acme/kites/branches", None),
+
+    (Nobody, "POST", "/api/shared-sessions", Some(r#"{"name":"kites","participant":{"id":"p1","displayName":"Ada"}}"#)),
+    (Nobody, "POST", "/api/shared-sessions", Some(ADA)),
+    (Nobody, "GET", "/api/shared-sessions/join/{invite}", None),
+    (Nobody, "GET", "/api/shared-sessions/join/{gone}", None),
+    (Member, "POST", "/api/shared-sessions/{shared}/join", Some(ADA)),
+    (Member, "POST", "/api/shared-sessions/{shared}/join", Some("{}")),
+    (Nobody, "POST", "/api/shared-sessions/{shared}/join", Some(ADA)),
+    (Operator, "POST", "/api/shared-sessions/{gone}/join", Some(ADA)),
+    (Member, "POST", "/api/shared-sessions/{shared}/ping", Some(r#"{"participantId":"0123456789"}"#)),
+    (Member, "POST", "/api/shared-sessions/{shared}/ping", Some("[]")),
+    (Member, "GET", "/api/shared-sessions/{shared}/presence", None),
+    (Session, "GET", "/api/shared-sessions/{shared}/presence", None),
+    (Member, "POST", "/api/shared-sessions/{shared}/leave", Some(r#"{"participantId":"p1"}"#)),
+    (Member, "POST", "/api/shared-sessions/{shared}/leave", Some("{}")),
+    (Member, "POST", "/api/shared-sessions/{shared}/sessions", Some(LINK)),
+    (Member, "POST", "/api/shared-sessions/{shared}/sessions", Some("{}")),
+    (Member, "GET", "/api/shared-sessions/{shared}/sessions/{local}/token", None),
+    (Operator, "POST", "/api/shared-sessions/{shared}/sessions", Some(LINK)),
+    (Member, "GET", "/api/shared-sessions/{shared}/sessions/{local}/token", None),
+    (Member, "DELETE", "/api/shared-sessions/{shared}/sessions/{local}", None),
+    (Nobody, "DELETE", "/api/shared-sessions/{shared}/sessions/{local}", None),
+    (Member, "GET", "/api/shared-sessions/{shared}/events?offset=x", None),
+    (Operator, "GET", "/api/shared-sessions/{gone}/events", None),
+    (Member, "POST", "/api/shared-sessions/{shared}/revoke", None),
+    (Nobody, "POST", "/api/shared-sessions/{shared}/revoke", None),
+    (Member, "POST", "/api/shared-sessions/{shared}/join", Some(ADA)),
+    (Nobody, "GET", "/api/shared-sessions/join/{invite}", None),
 
     (Operator, "GET", "/api/sandboxes", None),
     (Session, "GET", "/api/sandboxes", None),

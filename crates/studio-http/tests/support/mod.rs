@@ -242,6 +242,8 @@ pub fn path_of(route: &Route, id: &str) -> String {
         .path
         .replace("{id}", id)
         .replace("{message}", message)
+        .replace("{session}", message)
+        .replace("{code}", message)
         .replace("{token}", message)
         .replace("{*path}", &format!("session/{id}"))
 }
