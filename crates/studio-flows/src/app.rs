@@ -226,8 +226,11 @@ impl Inner {
             while !listens(sandbox.as_ref()).await.map_err(failed)? {
                 sleep(LOOK_LATER_EVERY).await;
             }
-            let mut told = live.app.lock().await;
-            self.tell_app(live, sandbox, &mut told, AppState::Running).await?;
+            {
+                // Not kept while this waits: whoever stops the app needs it.
+                let mut told = live.app.lock().await;
+                self.tell_app(live, sandbox, &mut told, AppState::Running).await?;
+            }
             std::future::pending::<Result<(), FlowError>>().await
         };
         tokio::select! {

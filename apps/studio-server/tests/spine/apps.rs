@@ -76,6 +76,22 @@ async fn an_app_is_started_observed_and_stopped_whole(place: Place) {
     world.is_sound();
 }
 
+/// In a container alone: on this machine the port is that of the test before.
+#[tokio::test]
+async fn an_app_that_serves_late_is_told_and_can_be_stopped() {
+    let (world, session) = at_rest(Place::Docker).await;
+    let mut watch = world.watch(&session).await;
+    // Later than who starts it waits for, so whoever watches it tells of it.
+    let late = PACKAGE.replace("exec node", "sleep 11; exec node").replace("86399", "86398");
+    assert_eq!(world.shell(&session, &late).await, "");
+    assert_eq!(told(&world, &session, "start-app").await, json!({ "ok": true }));
+    assert_eq!(watch.next("app_status").await.event["status"], "running");
+    assert_eq!(told(&world, &session, "stop-app").await, json!({ "success": true }));
+    assert_eq!(watch.next("app_status").await.event["status"], "stopped");
+    world.nothing_runs_with(&session, "createServer").await;
+    world.is_sound();
+}
+
 async fn an_app_that_does_not_start_says_why(place: Place) {
     let (world, session) = at_rest(place).await;
     let mut watch = world.watch(&session).await;
