@@ -36,9 +36,10 @@ impl StreamPath {
         Self(format!("{SHARED}{id}").into())
     }
 
-    /// Whether it is some shared session's.
+    /// Whether it is some shared session's. What lies deeper is not: a service may be named so,
+    /// and then all streams of another studio begin with this.
     pub fn is_shared(&self) -> bool {
-        self.0.starts_with(SHARED)
+        self.0.strip_prefix(SHARED).is_some_and(|id| id.parse::<RoomId>().is_ok())
     }
 
     /// The stream that the list of sessions is a fold of.
@@ -109,5 +110,14 @@ mod tests {
             assert!(bad.parse::<StreamPath>().is_err(), "{bad:?}");
         }
         assert!("registry/snapshot/00000000000000000012".parse::<StreamPath>().is_ok());
+    }
+
+    #[test]
+    fn a_shared_sessions_stream_is_told_from_those_of_a_service_of_that_name() {
+        let id = RoomId::from_bytes([7; 16]);
+        assert!(StreamPath::shared(id).is_shared());
+        let of_a_service = ["shared/registry", "shared/tokens", &format!("shared/session/{id}")]
+            .map(|path| path.parse::<StreamPath>().unwrap());
+        assert!(!of_a_service.iter().any(StreamPath::is_shared));
     }
 }
