@@ -66,6 +66,23 @@ fn system() -> Vec<Operation> {
     ]
 }
 
+/// One event of a stream, of which `data` is a text of this schema.
+pub(super) fn streamed(data: &Value) -> Value {
+    json!({
+        "type": "object",
+        "description": "One event of the stream.",
+        "required": ["data"],
+        "properties": {
+            "id": { "type": "string", "description": "The place after it." },
+            "data": {
+                "type": "string",
+                "contentMediaType": "application/json",
+                "contentSchema": data,
+            },
+        },
+    })
+}
+
 fn sessions() -> Vec<Operation> {
     use ErrorCode::{
         AgentUnreachable, BadOffset, BadRequest, BodyTooLarge, BudgetExceeded,
@@ -76,19 +93,7 @@ fn sessions() -> Vec<Operation> {
     const ONE: &str = "/api/sessions/{id}";
     let count = |max: usize, usual: usize| json!({ "type": "integer", "minimum": 1, "maximum": max, "default": usual });
     let name = json!({ "type": "string" });
-    let event = json!({
-        "type": "object",
-        "description": "One event of the stream.",
-        "required": ["data"],
-        "properties": {
-            "id": { "type": "string", "description": "The place after it." },
-            "data": {
-                "type": "string",
-                "contentMediaType": "application/json",
-                "contentSchema": { "$ref": "#/components/schemas/SessionEvent" },
-            },
-        },
-    });
+    let event = streamed(&json!({ "$ref": "#/components/schemas/SessionEvent" }));
     vec![
         op(POST, "/api/sessions", "createSession", "Give an agent something to do")
             .about("The session exists when this answers; it is prepared afterwards, and its events tell how far that is.")

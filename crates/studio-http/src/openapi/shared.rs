@@ -10,6 +10,7 @@ use studio_api::{
 use super::{
     examples,
     operation::{Operation, op},
+    operations::streamed,
 };
 
 const GET: Method = Method::GET;
@@ -21,28 +22,16 @@ pub(super) fn operations() -> Vec<Operation> {
         StreamsUnavailable, TakenOver,
     };
     const ONE: &str = "/api/shared-sessions/{id}/sessions/{session}";
-    let event = json!({
-        "type": "object",
-        "description": "One event of the stream.",
-        "required": ["data"],
+    let event = streamed(&json!({
+        "type": "object", "required": ["type", "ts"],
         "properties": {
-            "id": { "type": "string", "description": "The place after it." },
-            "data": {
-                "type": "string",
-                "contentMediaType": "application/json",
-                "contentSchema": {
-                    "type": "object", "required": ["type", "ts"],
-                    "properties": {
-                        "type": { "enum": [
-                            "shared_session_created", "participant_joined", "participant_left",
-                            "session_linked", "session_unlinked", "code_revoked",
-                        ] },
-                        "ts": { "type": "string", "format": "date-time" },
-                    },
-                },
-            },
+            "type": { "enum": [
+                "shared_session_created", "participant_joined", "participant_left",
+                "session_linked", "session_unlinked", "code_revoked",
+            ] },
+            "ts": { "type": "string", "format": "date-time" },
         },
-    });
+    }));
     let sse = "id:00000000000000000042\ndata:{\"type\":\"participant_left\",\"participantId\":\"p1\",\"ts\":\"2026-11-24T09:00:00.000Z\"}\n\n";
     vec![
         op(
